@@ -1,0 +1,5 @@
+"""The abstract frontend: where customers buy. Agencies of shop systems subclass :class:`Frontend`."""
+
+from datawald_frontend.frontend import Frontend
+
+__all__ = ["Frontend"]
