@@ -1,0 +1,1 @@
+"""The resources, by who calls them: workers, people, monitors."""

@@ -1,0 +1,97 @@
+"""``push``: one claim of a lane, delivered and reported."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from datawald.domain import registry
+from datawald.domain.agent import Agent, Delivered, Delivery, Lease
+from datawald.domain.errors import DataWaldError, Misconfigured, Retryable
+from datawald.domain.outcome import Outcome
+from datawald.worker.agents import Agents
+from flask_dwconnector import DWConnector
+
+log = logging.getLogger(__name__)
+
+
+def push(core: DWConnector, agents: Agents, connection: str, lane: str, ring: Callable[[], None]) -> int:
+    """Takes one claim of what is due in a lane, works it, and rings again if there is more.
+
+    Returns how many records it had. A core that does not answer ends it without harm: what was claimed is looked up
+    after its lease.
+    """
+    asked_at = time.monotonic()
+    claim = core.claim(connection, lane)
+    if claim["claim_id"] is None:
+        return 0
+    if claim["more"]:
+        ring()
+    records = [_delivery(record) for record in claim["records"]]
+    log.info("claim %s: %s %s for %s", claim["claim_id"], len(records), claim["entity"], connection)
+
+    def announce(contents: Any) -> None:
+        core.announce(claim["claim_id"], contents)
+
+    lease = Lease(asked_at, claim["lease_ms"] / 1000, announce)
+    done = _deliver(agents, connection, records, lease, claim["probe"])
+    outcomes = [(record.id, record.version, done.outcomes[record.id]) for record in records]
+    core.report(claim["claim_id"], outcomes, done.misconfigured)
+    if claim["more"]:
+        ring()
+    return len(records)
+
+
+def _deliver(agents: Agents, connection: str, records: list[Delivery[Any]], lease: Lease, probe: bool) -> Delivered:
+    """The outcomes of a claim, whatever happens. Nothing raised in here has written anything."""
+    agent: Agent | None = None
+    try:
+        agent = agents.get(connection)
+        if probe:
+            agent.probe()
+        return agent.deliver(records, lease)
+    except Retryable as error:
+        outcome = Outcome.retryable(str(error), until_s=error.retry_after or 0)
+        return Delivered({record.id: outcome for record in records})
+    except Misconfigured as error:
+        outcome = Outcome.retryable(str(error))
+        return Delivered({record.id: outcome for record in records}, _confirmed(agent, str(error)))
+    except DataWaldError as error:  # the core refused the announcement: the claim is no longer ours
+        return Delivered({record.id: Outcome.not_tried(str(error)) for record in records})
+    except Exception as error:  # a fault of ours; ``deliver`` itself turns what may have written into outcomes
+        log.exception("claim of %s failed before anything was written", connection)
+        outcome = Outcome.retryable(f"{type(error).__name__}: {error}")
+        return Delivered({record.id: outcome for record in records})
+
+
+def _confirmed(agent: Agent | None, why: str) -> str:
+    """Why the connection is wrongly configured, if a probe says so too: one odd answer must not pause everything."""
+    if agent is None:
+        return why
+    try:
+        agent.probe()
+    except Misconfigured as error:
+        return str(error)
+    except Exception:  # it does not answer at all: that is another matter
+        return ""
+    return ""
+
+
+def _delivery(record: dict[str, Any]) -> Delivery[Any]:
+    entity = registry.entity(record["entity"])
+    return Delivery(
+        id=record["id"],
+        entity=record["entity"],
+        source=record["source"],
+        target=record["target"],
+        src_id=record["src_id"],
+        version=record["version"],
+        canonical=entity.model.model_validate(record["payload"]),
+        in_doubt=record["in_doubt"],
+        tgt_id=record["tgt_id"],
+        sent=record["sent"],
+        attempts=record["attempts"],
+        links=record["links"],
+    )
