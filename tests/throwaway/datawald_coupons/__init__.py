@@ -1,0 +1,1 @@
+"""Coupons between a shop and books that are folders of JSON files."""
