@@ -259,7 +259,7 @@ def _outcome(id: str, version: int, outcome: Outcome) -> dict[str, Any]:
         "answered": outcome.answered,
         "why": outcome.why[:4000],
         "until_ms": round(outcome.until_s * 1000),
-        "on": list(outcome.on),
+        "on": list(outcome.on)[:50],  # the core keeps no more; a wait always has a time as well
         "notes": list(outcome.notes)[:50],
     }
 

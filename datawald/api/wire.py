@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from datawald.domain.entity import Moment
 from datawald.domain.flow import Flow, SyncTask
 from datawald.domain.outcome import Outcome, OutcomeKind
-from datawald.domain.record import NEVER_MS, Record, attempts_of, links_of
+from datawald.domain.record import NEVER_MS, Record, attempts_of, links_of, withheld_why
 from datawald.staging.store import StoredConnection
 from datawald.usecases.claim import Claimed
 from datawald.usecases.pull import FlowLease, cursor_of
@@ -141,6 +141,7 @@ def claimed(claim: Claimed) -> dict[str, Any]:
                 "sent": json.loads(record.sent) if record.sent else None,
                 "attempts": attempts_of(record),
                 "links": links_of(record),
+                "withheld": withheld_why(record),
             }
             for record in claim.records
         ],

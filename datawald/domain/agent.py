@@ -94,6 +94,8 @@ class Delivery(Generic[C]):
     #: The contents of attempts since then, any of which may have arrived.
     attempts: Sequence[Mapping[str, Any]] = ()
     links: Mapping[str, Any] = field(default_factory=dict)
+    #: Why no new document may be made of it, "" where one may: only a doubt about an earlier attempt is to be settled.
+    withheld: str = ""
 
     @property
     def key(self) -> str:
@@ -198,6 +200,8 @@ class Lease:
         self._ends_at = asked_at + lease_s
         self._announce = announce
         self._monotonic = monotonic
+        #: Writes may have begun: nothing is written before it is announced.
+        self.announced = False
 
     def outlives(self, deadline_s: float) -> bool:
         """Whether a request begun now ends, at its total deadline, before the lease does."""
@@ -207,6 +211,7 @@ class Lease:
         """Tell the core what is about to be sent, by record id. Raises if the core did not take it: write nothing then."""
         if contents:
             self._announce(contents)
+            self.announced = True
 
 
 @dataclass
@@ -382,12 +387,16 @@ class Agent(ABC):
         if not records:
             return {}
         target = self.target(records[0].entity)
-        unwanted = {record.id: why for record in records if (why := self.skip(record.entity, record.canonical))}
+        unwanted = {
+            record.id: why
+            for record in records
+            if (why := record.withheld or self.skip(record.entity, record.canonical))
+        }
         findings = target.find(records)
         plans = {}
         for record in records:
             plan = self._plan(target, record, findings.get(record.id, Unknown("the look-up did not name this record")))
-            if record.id in unwanted and plan.action == "create":
+            if record.id in unwanted and (plan.action == "create" or (record.withheld and plan.action == "missing")):
                 plan = Plan("skip", unwanted[record.id])
             plans[record.id] = plan
         return plans

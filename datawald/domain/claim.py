@@ -22,8 +22,6 @@ class Claim:
     entity: str
     #: ``open`` until its report (``reported``) or until its lease ran out (``ended``).
     state: Literal["open", "reported", "ended"]
-    #: The connection while the claim is open, "" afterwards: how its live claims are found.
-    place: str
     created_ms: int
     lease_until_ms: int
     #: JSON text: record id → content announced before the first write.
@@ -34,27 +32,19 @@ class Claim:
 
     def closed(self, state: Literal["reported", "ended"]) -> Claim:
         """The claim after its report or its lease's end. It announces nothing more."""
-        return replace(self, state=state, place="", rev=self.rev + 1)
+        return replace(self, state=state, rev=self.rev + 1)
 
     def intent(self, record_id: str) -> dict[str, Any] | None:
         intents: dict[str, dict[str, Any]] = json.loads(self.intents)
         return intents.get(record_id)
 
 
-def granted(claim: Claim, live: Sequence[Claim], max_claims: int, lanes: Sequence[str]) -> bool:
-    """Whether ``claim``, already stored among ``live``, may keep its place.
+def granted(lane: str, live: Sequence[Claim], max_claims: int, lanes: Sequence[str]) -> bool:
+    """Whether a lane may have one more claim beside the ``live`` ones of its connection.
 
-    Claims are granted in the order of their making, so that of several workers who asked at once the same ones win in
-    everybody's eyes. One place is kept free for each of the connection's ``lanes`` that has none, so that catalogue
-    traffic cannot take the last place from orders.
+    Never more than ``max_claims``. One place is kept free for each of the connection's ``lanes`` that has none, so that
+    catalogue traffic cannot take the last place from orders; where there are fewer places than lanes, they take turns.
     """
-    taken: dict[str, int] = {}
-    for one in sorted(live, key=lambda other: (other.created_ms, other.id)):
-        total = sum(taken.values())
-        kept_free = sum(1 for lane in lanes if lane != one.lane and not taken.get(lane))
-        may = total + kept_free < max_claims or (not taken.get(one.lane) and total < max(max_claims, len(lanes)))
-        if one.id == claim.id:
-            return may
-        if may:
-            taken[one.lane] = taken.get(one.lane, 0) + 1
-    return False
+    taken = {one.lane for one in live}
+    kept_free = sum(1 for other in lanes if other != lane and other not in taken)
+    return len(live) + (kept_free if lane in taken else 0) < max_claims

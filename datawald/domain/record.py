@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from datawald.domain.errors import Conflict
-from datawald.domain.outcome import Outcome, OutcomeKind
+from datawald.domain.outcome import DEFAULT_WAIT_S, Outcome, OutcomeKind
 
 #: "Not due": later than any clock, and exact in every store and in JSON.
 NEVER_MS = 2**53 - 1
@@ -247,14 +247,15 @@ def stage(record: Record, incoming: Incoming, now_ms: int) -> tuple[Staged, Reco
     differs is not judged by stamps (they run ahead of visibility): the record is marked, and read again by id.
     """
     if _says_the_same(record, incoming):
-        if incoming.problem or incoming.read_began_ms <= record.staged_ms:
+        if incoming.read_began_ms <= record.staged_ms:
             return "same", record
-        if record.payload == incoming.payload and not record.reread:
+        payload = record.payload if incoming.problem else incoming.payload
+        if record.payload == payload and not record.reread:
             return "same", record
         # news for people only: kept, and no status moves
         return "same", replace(
             record,
-            payload=incoming.payload,
+            payload=payload,
             stamp_ms=incoming.stamp_ms,
             staged_ms=now_ms,
             reread="",
@@ -354,6 +355,7 @@ def expire(record: Record, claim_id: str, intent: Mapping[str, Any] | None, now_
         record,
         now_ms,
         "lease ended",
+        suspect="N",  # it is looked at anyway
         tx_status=TxStatus.IN_DOUBT,
         due_ms=due_ms,
         why="the worker ended without a report; the target is looked at before anything is written again",
@@ -392,7 +394,8 @@ def settle(
     if record.tx_status is TxStatus.PROCESSING and record.claim_id == claim_id:
         return _settled(record, version, outcome, intent, now_ms, quiet_ms, chance)
     if record.last_claim == claim_id:
-        return Settled("taken", record)  # the same report once more
+        # the same report once more; what it could not finish the first time (waking) is done again
+        return Settled("taken", record, record.tx_status is TxStatus.DELIVERED)
     return Settled("late", _with_evidence(record, claim_id, outcome, intent, now_ms, quiet_ms))
 
 
@@ -406,12 +409,15 @@ def _settled(
     chance: random.Random,
 ) -> Settled:
     was_in_doubt = record.claimed_in_doubt == "Y"
+    # only the doubt was to be settled: until it is, no claim may make a document of this
+    withheld = bool(withheld_why(record))
     changes: dict[str, Any] = {"why": outcome.why, "due_ms": NEVER_MS, "retries": 0}
     until_ms = round(outcome.until_s * 1000)
     match outcome.kind:
         case OutcomeKind.WRITTEN | OutcomeKind.UNCHANGED:
             changes["tx_status"] = TxStatus.DELIVERED
-            changes["attempts"] = "[]"
+            if outcome.sent is not None:
+                changes["attempts"] = "[]"
         case OutcomeKind.SKIPPED:
             changes["tx_status"] = TxStatus.IGNORED
         case OutcomeKind.REJECTED:
@@ -419,7 +425,13 @@ def _settled(
         case OutcomeKind.MISSING:
             changes |= {"tx_status": TxStatus.FAILED, "due_ms": now_ms + (until_ms or MISSING_RETRY_MS)}
         case OutcomeKind.WAITING:
-            changes |= {"tx_status": TxStatus.WAITING, "due_ms": now_ms + until_ms, "waits_on": outcome.on}
+            changes |= {
+                "tx_status": TxStatus.IN_DOUBT if withheld else TxStatus.WAITING,
+                "due_ms": now_ms + (until_ms or DEFAULT_WAIT_S * 1000),
+                "waits_on": () if withheld else outcome.on,
+                # a draft holds what was announced, and so will the document that it becomes
+                "attempts": _with_attempt(record.attempts, intent),
+            }
         case OutcomeKind.RETRYABLE:
             changes |= {
                 "tx_status": TxStatus.IN_DOUBT if was_in_doubt else TxStatus.WAITING,
@@ -429,8 +441,9 @@ def _settled(
         case OutcomeKind.NOT_TRIED:
             changes |= {
                 "tx_status": TxStatus.IN_DOUBT if was_in_doubt else TxStatus.WAITING,
-                "due_ms": now_ms + until_ms,
-                "retries": record.retries,
+                # at once the first time; whatever kept it from its turn may go on doing so
+                "due_ms": now_ms + (until_ms or (backoff_ms(record.retries, chance) if record.retries else 0)),
+                "retries": record.retries + 1,
             }
         case OutcomeKind.IN_DOUBT:
             changes |= {
@@ -439,14 +452,18 @@ def _settled(
                 "attempts": _with_attempt(record.attempts, intent),
             }
     delivered = changes["tx_status"] is TxStatus.DELIVERED
-    if record.version != version and changes["tx_status"] is not TxStatus.IN_DOUBT:
-        # whatever became of the old content, the new one is due
+    if (record.version != version or record.problem) and changes["tx_status"] is not TxStatus.IN_DOUBT:
+        # whatever became of the old content, the new one is due, or fails for what is wrong with it
         changes |= _undelivered(record.problem, record.unwanted, now_ms, "newer content was staged meanwhile")
+        changes["waits_on"] = ()
     if record.suspect == "Y":
         changes |= {
             "tx_status": TxStatus.IN_DOUBT,
             "due_ms": now_ms + quiet_ms,
             "suspect": "N",
+            "waits_on": (),
+            # what the late one may have written is still ours
+            "attempts": _with_attempt(record.attempts, intent),
             "why": "a late report may have written too; the target is looked at once more",
         }
         delivered = False
@@ -478,12 +495,25 @@ def _with_evidence(
         return record._next(now_ms, "late report", hop, suspect="Y", attempts=attempts)
     if record.tx_status is TxStatus.IN_DOUBT:
         return record._next(now_ms, "late report", hop, attempts=attempts, due_ms=max(record.due_ms, now_ms + quiet_ms))
+    if record.tx_status is TxStatus.DROPPED:
+        # a person gave it up: the look-up might make it, so a person decides again
+        return record._next(
+            now_ms,
+            "late report",
+            hop,
+            tx_status=TxStatus.FAILED,
+            attempts=attempts,
+            why=f"dropped ({record.why}), but a late report says that it may have been written: look for {record.key} "
+            f"{outcome.tgt_id}".rstrip(),
+        )
     return record._next(
         now_ms,
         "late report",
         hop,
         tx_status=TxStatus.IN_DOUBT,
         due_ms=now_ms + quiet_ms,
+        retries=0,
+        waits_on=(),
         attempts=attempts,
         why="a late report may have written; the target is looked at once more",
     )
@@ -572,6 +602,12 @@ def _numbers(record: Record) -> tuple[str, ...]:
     linked = [str(value) for value in json.loads(record.links).values() if isinstance(value, str | int)]
     found = dict.fromkeys([*record.numbers, record.src_id, *parts, record.tgt_id, *linked])
     return tuple(number for number in found if number and number not in (record.source, record.target))[:NUMBERS_KEPT]
+
+
+def withheld_why(record: Record) -> str:
+    """Why no new document may be made of a record in a claim: only a doubt about earlier content is to be settled, the
+    newest content is not for delivery. "" where it may be made; a person's replay of unwanted content is no doubt."""
+    return (record.problem or record.unwanted) if record.claimed_in_doubt == "Y" else ""
 
 
 def links_of(record: Record) -> dict[str, Any]:

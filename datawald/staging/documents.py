@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -27,6 +27,8 @@ class Documents(Generic[T]):
     def __init__(self, collection: Collection[dict[str, Any]], kind: type[T]) -> None:
         self._collection = collection
         self._kind = kind
+        # mongomock, in unit tests, cannot do bulk updates with today's pymongo
+        self._bulk = isinstance(collection, Collection)
         self._fields = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
         hints = typing.get_type_hints(kind)
         self._tuples = {name for name in self._fields if typing.get_origin(hints[name]) is tuple}
@@ -106,12 +108,28 @@ class Documents(Generic[T]):
 
     def save(self, before: T, after: T) -> bool:
         """Stores ``after`` if the document still is ``before``; False if somebody else changed it since."""
-        old, new = self._dump(before), self._dump(after)
-        changed = {name: value for name, value in new.items() if name != "_id" and old[name] != value}
+        changed = self._changes(before, after)
         if not changed:
             return True
-        result = self._collection.update_one({"_id": old["_id"], "rev": old["rev"]}, {"$set": changed})
-        return result.matched_count == 1
+        return self._collection.update_one(self._as_read(before), {"$set": changed}).matched_count == 1
+
+    def save_many(self, pairs: Sequence[tuple[T, T]]) -> set[str]:
+        """As :meth:`save` for each ``(before, after)``, in one round trip where the client can. The ids that were saved.
+
+        After a miss somewhere in a batch only those count that stand as we wrote them; one that was written and changed
+        again since is told as missed, and whoever asked decides again on what is there now.
+        """
+        changed = [(before, after) for before, after in pairs if self._changes(before, after)]
+        ids = {self._id(after) for _, after in pairs}
+        if not self._bulk or len(changed) < 2:
+            return ids - {self._id(after) for before, after in changed if not self.save(before, after)}
+        updates = [
+            UpdateOne(self._as_read(before), {"$set": self._changes(before, after)}) for before, after in changed
+        ]
+        if self._collection.bulk_write(updates, ordered=False).matched_count == len(changed):
+            return ids
+        now = self.many(self._id(after) for _, after in changed)
+        return ids - {self._id(after) for _, after in changed if now.get(self._id(after)) != after}
 
     def put(self, document: T) -> None:
         """Stores the document whatever was there. For documents with one owner only."""
@@ -122,10 +140,22 @@ class Documents(Generic[T]):
     def delete(self, id: str) -> bool:
         return self._collection.delete_one({"_id": id}).deleted_count == 1
 
-    def delete_where(self, query: Mapping[str, Any]) -> int:
-        return self._collection.delete_many(query).deleted_count
+    def delete_as(self, document: T) -> bool:
+        """Deletes the document if it still is what was read; False if somebody else changed it since."""
+        doc = self._dump(document)
+        return self._collection.delete_one({"_id": doc["_id"], "rev": doc["rev"]}).deleted_count == 1
+
+    def delete_many(self, ids: Sequence[str]) -> int:
+        return self._collection.delete_many({"_id": {"$in": list(ids)}}).deleted_count if ids else 0
 
     # between document and dataclass
+
+    def _as_read(self, document: T) -> dict[str, Any]:
+        return {"_id": self._id(document), "rev": document.rev}  # type: ignore[attr-defined]
+
+    def _changes(self, before: T, after: T) -> dict[str, Any]:
+        old, new = self._dump(before), self._dump(after)
+        return {name: value for name, value in new.items() if name != "_id" and old[name] != value}
 
     def _id(self, document: T) -> str:
         return str(document.id)  # type: ignore[attr-defined]

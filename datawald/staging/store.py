@@ -46,6 +46,8 @@ class StoredConnection:
     #: Why it is paused; "" while it works. A paused connection gets one probe a minute.
     paused: str = ""
     probe_ms: int = 0
+    #: Ids of the claims that hold its places; those that ended are left out at the next change.
+    places: tuple[str, ...] = ()
     rev: int = 0
 
 
@@ -111,10 +113,16 @@ class Records(Documents[Record]):
 
 
 class Claims(Documents[Claim]):
-    def live(self, connection: str, now_ms: int) -> list[Claim]:
-        """Claims that still hold a place on a connection."""
-        open_claims = self.find({"place": connection}, sort=("created_ms", "_id"))
-        return [claim for claim in open_claims if claim.lease_until_ms > now_ms]
+    def live(self, connection: StoredConnection, now_ms: int) -> list[Claim]:
+        """Claims that still hold a place on a connection, oldest first."""
+        holders = self.many(connection.places).values()
+        alive = [claim for claim in holders if claim.state == "open" and claim.lease_until_ms > now_ms]
+        return sorted(alive, key=lambda claim: (claim.created_ms, claim.id))
+
+    def forget(self, before_ms: int) -> int:
+        """Deletes some of what was settled long ago."""
+        old = self.find({"created_ms": {"$lte": before_ms}}, sort=("created_ms",))
+        return self.delete_many([claim.id for claim in old if claim.state != "open"])
 
     def overdue(self, now_ms: int) -> list[Claim]:
         open_claims = self.find({"state": "open"}, sort=("lease_until_ms",))
@@ -133,6 +141,15 @@ class Flows(Documents[Flow]):
 class SyncTasks(Documents[SyncTask]):
     def processing(self) -> list[SyncTask]:
         return self.find({"sync_status": "Processing"}, sort=("started_ms",))
+
+    def extracting_since(self, before_ms: int) -> list[SyncTask]:
+        """Runs begun before a moment whose extraction is not known to have ended."""
+        return [task for task in self.find({"sync_status": "Extracting"}) if task.started_ms <= before_ms]
+
+    def forget(self, before_ms: int) -> int:
+        """Deletes some of what was closed long ago."""
+        old = self.find({"started_ms": {"$lte": before_ms}}, sort=("started_ms",))
+        return self.delete_many([task.id for task in old if task.ended_ms])
 
 
 class Store:
@@ -171,8 +188,8 @@ class Store:
             self.records.index(field, field)
         self.records.index("lane_due", "lane", "due_ms")
         self.records.index("task_due", "sync_task", "due_ms")
-        self.claims.index("place", "place")
         self.claims.index("state", "state")
+        self.claims.index("created_ms", "created_ms")
         self.sync_tasks.index("sync_status", "sync_status")
         self.sync_tasks.index("started_ms", "started_ms")
 
@@ -183,6 +200,8 @@ class Store:
     def about(self) -> dict[str, Any]:
         """Which server this is: an embedded one is for trying out and small shops."""
         info = self.client.server_info()
+        if "version" not in info:  # an embedded one knows the command by its other spelling only
+            info = self.client.admin.command("buildInfo")
         embedded = info.get("process") == "nx_27017"
         return {"name": "NX-27017" if embedded else "MongoDB", "version": info.get("version", ""), "embedded": embedded}
 

@@ -32,7 +32,9 @@ class Claimed:
 def lanes_of(core: Core, connection: str) -> list[str]:
     """The lanes of a connection: those of the entities that flows bring to it."""
     flows = core.store.flows.find({"target": connection})
-    return sorted({rules.lane_name(connection, registry.entity(flow.entity).lane) for flow in flows})
+    # a flow whose entity's package is not installed here must not stop the others
+    known = [registry.entities()[flow.entity] for flow in flows if flow.entity in registry.entities()]
+    return sorted({rules.lane_name(connection, entity.lane) for entity in known})
 
 
 def claim(core: Core, connection: str, lane: str, limit: int = 0) -> Claimed | None:
@@ -54,14 +56,12 @@ def claim(core: Core, connection: str, lane: str, limit: int = 0) -> Claimed | N
         lane=lane,
         entity=entity,
         state="open",
-        place=connection,
         created_ms=now_ms,
         lease_until_ms=now_ms + core.limits.lease_ms,
         probe="Y" if probe else "N",
     )
     core.store.claims.insert(mine)
-    live = core.store.claims.live(connection, now_ms)
-    if not claims.granted(mine, live, configured.max_claims, lanes_of(core, connection)):
+    if not _takes_place(core, mine):
         core.store.claims.delete(mine.id)
         return None
     joined = _join(core, mine, [id for id, of in candidates if of == entity], size)
@@ -81,13 +81,27 @@ def _join(core: Core, claim: Claim, candidates: list[str], size: int) -> list[Re
     windows = [candidates[start : start + size] for start in range(0, len(candidates), size)]
     chosen = windows[core.chance.randrange(len(windows))]
     known = core.store.records.many(chosen)
-    joined = []
-    for id in chosen:
-        before = known.get(id)
-        after = rules.join(before, claim.id, claim.created_ms) if before else None
-        if before and after and core.store.records.save(before, after):
-            joined.append(after)
-    return joined
+    able = [
+        (known[id], after)
+        for id in chosen
+        if id in known and (after := rules.join(known[id], claim.id, claim.created_ms)) is not None
+    ]
+    joined = core.store.records.save_many(able)
+    return [after for _, after in able if after.id in joined]
+
+
+def _takes_place(core: Core, claim: Claim) -> bool:
+    """Whether the claim gets one of the connection's places. One document holds them all, so that of several workers who
+    ask at once, however slowly, no more than ``max_claims`` get one."""
+    lanes = lanes_of(core, claim.connection)
+    while True:
+        before = core.connection(claim.connection)
+        live = core.store.claims.live(before, claim.created_ms)
+        if not claims.granted(claim.lane, live, before.max_claims, lanes):
+            return False
+        places = (*(one.id for one in live), claim.id)
+        if core.store.connections.save(before, replace(before, places=places, rev=before.rev + 1)):
+            return True
 
 
 def _takes_probe(core: Core, connection: StoredConnection, now_ms: int) -> bool:

@@ -39,7 +39,7 @@ def put_connection(core: Core, connection: StoredConnection) -> StoredConnection
             if core.store.connections.insert(connection):
                 return connection
             continue
-        after = replace(connection, paused=before.paused, probe_ms=0, rev=before.rev + 1)
+        after = replace(connection, paused=before.paused, probe_ms=0, places=before.places, rev=before.rev + 1)
         if core.store.connections.save(before, after):
             return after
 

@@ -66,6 +66,10 @@ class Core:
             raise NotFound(f"there is no flow {name!r}")
         return found
 
+    def quiet_ms_of(self, name: str) -> int:
+        """The quiet period of a connection; of one that was deleted meanwhile, what a new one would have."""
+        return self.quiet_ms(self.store.connections.get(name) or StoredConnection(name, "", ""))
+
     def quiet_ms(self, connection: StoredConnection) -> int:
         """How long a record in doubt is left alone: the request's total deadline, plus the longest time the server may
         still work on it, plus a fifth of a lease for clocks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,9 +76,8 @@ def save(
     expected: int,
 ) -> int:
     """Keeps the cursor after a page that was staged, and renews the lease. Returns the new lease in ms."""
-    flow = held(core, name, token)
     until_ms = core.now_ms() + core.limits.pull_lease_ms
-    _store(core, flow, rules.saved(flow, cursor, newest_ms, source_began_ms, until_ms))
+    flow = _change(core, name, token, lambda flow: rules.saved(flow, cursor, newest_ms, source_began_ms, until_ms))
     task = core.store.sync_tasks.get(flow.task)
     if task:
         core.store.sync_tasks.save(
@@ -89,27 +88,28 @@ def save(
 
 def hand_back(core: Core, name: str, token: str) -> None:
     """Ends the lease after a bounded number of pages: the run goes on with the next bell."""
-    flow = held(core, name, token)
-    _store(core, flow, rules.released(flow, core.now_ms()))
+    flow = _change(core, name, token, lambda flow: rules.released(flow, core.now_ms()))
     core.bells.ring_flow(flow.id, flow.source)
 
 
 def finish(core: Core, name: str, token: str) -> None:
     """Ends the run: the cut date advances last, and only under the flow's lease."""
-    flow = held(core, name, token)
-    task = core.store.sync_tasks.get(flow.task)
+    task = core.store.sync_tasks.get(held(core, name, token).task)
     now_ms = core.now_ms()
     moves_cut = task is not None and rules.moves_cut_date(task.kind)
-    _store(core, flow, rules.finished(flow, moves_cut, now_ms))
+    _change(core, name, token, lambda flow: rules.finished(flow, moves_cut, now_ms))
     if task:
         core.store.sync_tasks.save(task, replace(task, sync_status="Processing", extracted_ms=now_ms, rev=task.rev + 1))
 
 
 def fail(core: Core, name: str, token: str, why: str, retry_after_s: float = 0) -> None:
     """The source could not be read: the run stays where it is and is tried again later."""
-    flow = held(core, name, token)
-    wait_ms = max(round(retry_after_s * 1000), min(FAILED_CAP_MS, FAILED_BASE_MS * 2 ** min(flow.failures, 6)))
-    _store(core, flow, rules.failed(flow, why, core.now_ms() + wait_ms))
+
+    def failed(flow: Flow) -> Flow:
+        wait_ms = max(round(retry_after_s * 1000), min(FAILED_CAP_MS, FAILED_BASE_MS * 2 ** min(flow.failures, 6)))
+        return rules.failed(flow, why, core.now_ms() + wait_ms)
+
+    _change(core, name, token, failed)
 
 
 def held(core: Core, name: str, token: str) -> Flow:
@@ -120,12 +120,13 @@ def held(core: Core, name: str, token: str) -> Flow:
     return flow
 
 
-def _store(core: Core, before: Flow, after: Flow) -> None:
-    while not core.store.flows.save(before, after):
-        # only ``asked`` may have grown under our lease; anything else means it is ours no longer
-        again = held(core, before.id, before.token)
-        after = replace(after, asked=again.asked, rev=again.rev + 1)
-        before = again
+def _change(core: Core, name: str, token: str, change: Callable[[Flow], Flow]) -> Flow:
+    """Changes the flow under its lease and returns what it was. Decided again where a person asked for a run or changed
+    its configuration meanwhile: what they wrote stays."""
+    while True:
+        before = held(core, name, token)
+        if core.store.flows.save(before, change(before)):
+            return before
 
 
 def _in_hand(core: Core, flow: Flow) -> SyncTask | None:

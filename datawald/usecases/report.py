@@ -10,7 +10,7 @@ from datawald.domain import record as rules
 from datawald.domain.claim import Claim
 from datawald.domain.errors import NotFound
 from datawald.domain.outcome import Outcome
-from datawald.domain.record import Record, TxStatus
+from datawald.domain.record import Record, Settled, TxStatus
 from datawald.staging.store import Wait
 from datawald.usecases.core import Core
 
@@ -36,35 +36,32 @@ def report(core: Core, claim_id: str, reported: Sequence[Reported], misconfigure
     claim = core.store.claims.get(claim_id)
     if claim is None:
         raise NotFound(f"there is no claim {claim_id!r}")
-    connection = core.connection(claim.connection)
-    quiet_ms = core.quiet_ms(connection)
+    quiet_ms = core.quiet_ms_of(claim.connection)
     verdicts: dict[str, Verdict] = {}
     delivered: list[Record] = []
     waiting: list[Record] = []
     left = {one.id: one for one in reported}
     while left:
         known = core.store.records.many(left)
-        missed: dict[str, Reported] = {}
         now_ms = core.now_ms()
+        settled: dict[str, Settled] = {}
         for id, one in left.items():
-            before = known.get(id)
-            if before is None:
+            if id not in known:
                 verdicts[id] = "unknown"
                 continue
-            settled = rules.settle(
-                before, claim_id, one.version, one.outcome, claim.intent(id), now_ms, quiet_ms, core.chance
+            settled[id] = rules.settle(
+                known[id], claim_id, one.version, one.outcome, claim.intent(id), now_ms, quiet_ms, core.chance
             )
-            if settled.record.waits_on and settled.record.waits_on != before.waits_on:
-                _note_waits(core, id, settled.record.waits_on)
-            if not core.store.records.save(before, settled.record):
-                missed[id] = one
-                continue
-            verdicts[id] = settled.verdict
-            if settled.delivered:
-                delivered.append(settled.record)
-            if settled.record.waits_on:
-                waiting.append(settled.record)
-        left = missed
+            if settled[id].record.waits_on and settled[id].record.waits_on != known[id].waits_on:
+                _note_waits(core, id, settled[id].record.waits_on)
+        saved = core.store.records.save_many([(known[id], what.record) for id, what in settled.items()])
+        for id in saved:
+            verdicts[id] = settled[id].verdict
+            if settled[id].delivered:
+                delivered.append(settled[id].record)
+            if settled[id].record.waits_on:
+                waiting.append(settled[id].record)
+        left = {id: left[id] for id in settled if id not in saved}
     _close(core, claim)
     _pause_or_resume(core, claim, misconfigured)
     wake(core, [record.wake_key for record in delivered])
@@ -74,12 +71,27 @@ def report(core: Core, claim_id: str, reported: Sequence[Reported], misconfigure
 
 def wake(core: Core, keys: Sequence[str]) -> None:
     """Makes due what waits for any of these keys."""
-    for wait in core.store.waits.many(keys).values():
-        for record in core.store.records.many(wait.records).values():
-            after = rules.wake(record, core.now_ms())
-            if wait.id in record.waits_on and after and core.store.records.save(record, after):
-                core.bells.ring_lane(record.target, record.lane)
-        core.store.waits.delete(wait.id)
+    left = list(keys)
+    while left:
+        noted = core.store.waits.many(left)
+        for wait in noted.values():
+            for id in wait.records:
+                _wake_one(core, id, wait.id)
+        # who was noted meanwhile has not been looked at yet
+        left = [wait.id for wait in noted.values() if not core.store.waits.delete_as(wait)]
+
+
+def _wake_one(core: Core, id: str, key: str) -> None:
+    while True:
+        before = core.store.records.get(id)
+        if before is None or key not in before.waits_on:
+            return
+        after = rules.wake(before, core.now_ms())
+        if after is None:
+            return
+        if core.store.records.save(before, after):
+            core.bells.ring_lane(after.target, after.lane)
+            return
 
 
 def _note_waits(core: Core, id: str, keys: Sequence[str]) -> None:
@@ -98,14 +110,16 @@ def _note_waits(core: Core, id: str, keys: Sequence[str]) -> None:
 
 def _wake_if_arrived(core: Core, waiting: Sequence[Record]) -> None:
     """What arrived between a look-up and the storing of its "waiting" woke nobody: looked at once more."""
-    arrived = []
     for record in waiting:
         for key in record.waits_on:
-            entity, target, source, src_id = key.split(":", 3)
+            parts = key.split(":", 3)
+            if len(parts) < 4:
+                continue  # names nothing of ours: its time ends the wait
+            entity, target, source, src_id = parts
             other = core.store.records.get(rules.record_id(entity, source, target, src_id))
             if other and other.tx_status is TxStatus.DELIVERED:
-                arrived.append(key)
-    wake(core, arrived)
+                # by itself, not by its note: whoever delivered the other may have taken the note away already
+                _wake_one(core, record.id, key)
 
 
 def _close(core: Core, claim: Claim) -> None:
@@ -121,9 +135,11 @@ def _close(core: Core, claim: Claim) -> None:
 def _pause_or_resume(core: Core, claim: Claim, misconfigured: str) -> None:
     if not misconfigured and claim.probe == "N":
         return
-    connection = core.connection(claim.connection)
-    if misconfigured == connection.paused:
-        return
-    probe_ms = core.now_ms() + core.limits.probe_every_ms if misconfigured else 0
-    after = replace(connection, paused=misconfigured, probe_ms=probe_ms, rev=connection.rev + 1)
-    core.store.connections.save(connection, after)  # a miss means that somebody else just judged it
+    while True:
+        connection = core.store.connections.get(claim.connection)
+        if connection is None or misconfigured == connection.paused:
+            return
+        probe_ms = core.now_ms() + core.limits.probe_every_ms if misconfigured else 0
+        after = replace(connection, paused=misconfigured, probe_ms=probe_ms, rev=connection.rev + 1)
+        if core.store.connections.save(connection, after):
+            return

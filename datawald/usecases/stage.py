@@ -75,13 +75,10 @@ def _attempt(core: Core, left: Mapping[str, Incoming], verdicts: dict[str, Stage
     inserted = records.insert_many(fresh)
     missed: dict[str, Incoming] = {record.id: left[record.id] for record in fresh if record.id not in inserted}
     verdicts |= {id: "new" for id in inserted}
-    for id, record in known.items():
-        verdict, after = rules.stage(record, left[id], now_ms)
-        if records.save(record, after):
-            verdicts[id] = verdict
-        else:
-            missed[id] = left[id]
-    return missed
+    staged = {id: rules.stage(record, left[id], now_ms) for id, record in known.items()}
+    saved = records.save_many([(known[id], after) for id, (_, after) in staged.items()])
+    verdicts |= {id: staged[id][0] for id in saved}
+    return missed | {id: left[id] for id in staged if id not in saved}
 
 
 def _incoming(

@@ -31,7 +31,9 @@ def tick(core: Core) -> Ticked:
     _end_claims(core, now_ms, done)
     _ring_flows(core, now_ms, done)
     _ring_lanes(core, now_ms, done)
+    _end_extractions(core, now_ms)
     _close_tasks(core, now_ms, done)
+    _forget(core, now_ms)
     return done
 
 
@@ -46,7 +48,7 @@ def _end_claims(core: Core, now_ms: int, done: Ticked) -> None:
         if held and held.state == "open":
             continue
         ended_ms = held.lease_until_ms if held else record.claimed_ms + core.limits.lease_ms
-        due_ms = ended_ms + core.quiet_ms(core.connection(record.target))
+        due_ms = ended_ms + core.quiet_ms_of(record.target)
         after = rules.expire(record, record.claim_id, held.intent(record.id) if held else None, now_ms, due_ms)
         if after and core.store.records.save(record, after):
             done.records_in_doubt += 1
@@ -76,11 +78,26 @@ def _ring_lanes(core: Core, now_ms: int, done: Ticked) -> None:
             if connection.paused:
                 bells = 1 if connection.probe_ms <= now_ms else 0
             else:
-                live = core.store.claims.live(connection.id, now_ms) if live is None else live
+                live = core.store.claims.live(connection, now_ms) if live is None else live
                 bells = min(connection.max_claims - len(live), math.ceil(due / connection.claim_size))
             for _ in range(bells):
                 core.bells.ring_lane(connection.id, lane)
             done.lanes_rung += max(0, bells)
+
+
+def _end_extractions(core: Core, now_ms: int) -> None:
+    """Runs that no flow holds any more: whoever ended them died before it could say so here, or the flow is deleted."""
+    for task in core.store.sync_tasks.extracting_since(now_ms - core.limits.pull_lease_ms):
+        flow = core.store.flows.get(task.flow)
+        if flow and (flow.task == task.id or task.id in flow.asked):
+            continue
+        after = replace(task, sync_status="Processing", extracted_ms=now_ms, rev=task.rev + 1)
+        core.store.sync_tasks.save(task, after)
+
+
+def _forget(core: Core, now_ms: int) -> None:
+    core.store.claims.forget(now_ms - core.limits.keep_ms)
+    core.store.sync_tasks.forget(now_ms - core.limits.keep_ms)
 
 
 def _close_tasks(core: Core, now_ms: int, done: Ticked) -> None:

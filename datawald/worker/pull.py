@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from datetime import datetime
 from typing import Any
@@ -22,12 +23,12 @@ BATCH = 100
 
 def pull(core: DWConnector, agents: Agents, flow: str) -> int:
     """Takes the flow's lease, extracts and stages pages, keeps the cursor after each. Returns how many were staged."""
-    asked_at = time.monotonic()
     lease = core.lease_flow(flow)
     if lease is None:
         return 0
-    # our monotonic clock, told in the core's time: never later than the core's own
-    core_ms = lease["now_ms"] - round(asked_at * 1000)
+    # our monotonic clock, told in the core's time: counted from after the answer, so that it is never ahead of the core's
+    # own and no read is taken to have begun later than it did
+    core_ms = lease["now_ms"] - math.ceil(time.monotonic() * 1000)
     run = _Run(core, flow, lease, core_ms)
     try:
         return run.go(agents)
@@ -55,7 +56,7 @@ class _Run:
         self.view = FlowView(flow, lease["entity"], lease["source"], lease["target"], lease["settings"])
 
     def now_ms(self) -> int:
-        return self.core_ms + round(time.monotonic() * 1000)
+        return self.core_ms + math.floor(time.monotonic() * 1000)
 
     def go(self, agents: Agents) -> int:
         agent = agents.get(self.lease["source"])

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pydantic import ValidationError
+
 from datawald.domain import registry
 from datawald.domain.agent import Agent, Delivered, Delivery, Lease
 from datawald.domain.errors import DataWaldError, Misconfigured, Retryable
@@ -17,41 +19,53 @@ from flask_dwconnector import DWConnector
 log = logging.getLogger(__name__)
 
 
-def push(core: DWConnector, agents: Agents, connection: str, lane: str, ring: Callable[[], None]) -> int:
+def push(
+    core: DWConnector,
+    agents: Agents,
+    connection: str,
+    lane: str,
+    ring: Callable[[], None],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> int:
     """Takes one claim of what is due in a lane, works it, and rings again if there is more.
 
     Returns how many records it had. A core that does not answer ends it without harm: what was claimed is looked up
     after its lease.
     """
-    asked_at = time.monotonic()
+    asked_at = monotonic()
     claim = core.claim(connection, lane)
     if claim["claim_id"] is None:
         return 0
     if claim["more"]:
         ring()
-    records = [_delivery(record) for record in claim["records"]]
-    log.info("claim %s: %s %s for %s", claim["claim_id"], len(records), claim["entity"], connection)
+    handed = claim["records"]
+    log.info("claim %s: %s %s for %s", claim["claim_id"], len(handed), claim["entity"], connection)
+    records, unread = _deliveries(handed)
 
     def announce(contents: Any) -> None:
         core.announce(claim["claim_id"], contents)
 
-    lease = Lease(asked_at, claim["lease_ms"] / 1000, announce)
+    lease = Lease(asked_at, claim["lease_ms"] / 1000, announce, monotonic)
     done = _deliver(agents, connection, records, lease, claim["probe"])
-    outcomes = [(record.id, record.version, done.outcomes[record.id]) for record in records]
+    known = unread | done.outcomes
+    outcomes = [(record["id"], record["version"], known[record["id"]]) for record in handed]
     core.report(claim["claim_id"], outcomes, done.misconfigured)
     if claim["more"]:
         ring()
-    return len(records)
+    return len(handed)
 
 
 def _deliver(agents: Agents, connection: str, records: list[Delivery[Any]], lease: Lease, probe: bool) -> Delivered:
-    """The outcomes of a claim, whatever happens. Nothing raised in here has written anything."""
+    """The outcomes of a claim, whatever happens."""
     agent: Agent | None = None
     try:
         agent = agents.get(connection)
         if probe:
             agent.probe()
-        return agent.deliver(records, lease)
+        done = agent.deliver(records, lease)
+        if done.misconfigured:
+            done.misconfigured = _confirmed(agent, done.misconfigured)
+        return done
     except Retryable as error:
         outcome = Outcome.retryable(str(error), until_s=error.retry_after or 0)
         return Delivered({record.id: outcome for record in records})
@@ -60,9 +74,11 @@ def _deliver(agents: Agents, connection: str, records: list[Delivery[Any]], leas
         return Delivered({record.id: outcome for record in records}, _confirmed(agent, str(error)))
     except DataWaldError as error:  # the core refused the announcement: the claim is no longer ours
         return Delivered({record.id: Outcome.not_tried(str(error)) for record in records})
-    except Exception as error:  # a fault of ours; ``deliver`` itself turns what may have written into outcomes
-        log.exception("claim of %s failed before anything was written", connection)
-        outcome = Outcome.retryable(f"{type(error).__name__}: {error}")
+    except Exception as error:  # a fault of ours, or the process is asked to stop
+        log.exception("claim of %s failed", connection)
+        why = f"{type(error).__name__}: {error}"
+        # what was announced may have been written
+        outcome = Outcome.in_doubt(why) if lease.announced else Outcome.retryable(why)
         return Delivered({record.id: outcome for record in records})
 
 
@@ -77,6 +93,23 @@ def _confirmed(agent: Agent | None, why: str) -> str:
     except Exception:  # it does not answer at all: that is another matter
         return ""
     return ""
+
+
+def _deliveries(handed: list[dict[str, Any]]) -> tuple[list[Delivery[Any]], dict[str, Outcome]]:
+    """The records of a claim, and outcomes for those that this worker cannot read: they must not stop the others."""
+    records: list[Delivery[Any]] = []
+    unread: dict[str, Outcome] = {}
+    for one in handed:
+        try:
+            records.append(_delivery(one))
+        except ValidationError as error:  # staged under an older model
+            wrong = error.errors()[0]
+            field = ".".join(map(str, wrong["loc"]))
+            why = f"its stored payload does not fit the entity any more ({field}: {wrong['msg']}): read it again by id"
+            unread[one["id"]] = Outcome.rejected(why)
+        except DataWaldError as error:  # the entity's package is not installed beside this worker
+            unread[one["id"]] = Outcome.retryable(str(error))
+    return records, unread
 
 
 def _delivery(record: dict[str, Any]) -> Delivery[Any]:
@@ -94,4 +127,5 @@ def _delivery(record: dict[str, Any]) -> Delivery[Any]:
         sent=record["sent"],
         attempts=record["attempts"],
         links=record["links"],
+        withheld=record["withheld"],
     )

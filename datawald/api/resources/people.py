@@ -167,7 +167,7 @@ class Status(CoreResource):
             "store": core.store.about(),
             "flows": [wire.flow(flow) | {"counts": status.counts(core, flow)} for flow in core.store.flows.find({})],
             "connections": [
-                wire.connection(one) | {"claims": [_claim(claim) for claim in core.store.claims.live(one.id, now_ms)]}
+                wire.connection(one) | {"claims": [_claim(claim) for claim in core.store.claims.live(one, now_ms)]}
                 for one in core.store.connections.find({})
             ],
         }
