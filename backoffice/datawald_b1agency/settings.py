@@ -229,9 +229,6 @@ class B1Settings(_Options):
     #: Which documents say that goods left: delivery notes, invoices that are no reserve invoices and follow no delivery,
     #: or both.
     shipment_documents: Literal["deliveries", "invoices", "both"] = "both"
-    #: ``tracked`` waits for a tracking number, at most ``tracking_hours``; ``posted`` ships with the posting.
-    ship_when: Literal["tracked", "posted"] = "tracked"
-    tracking_hours: int = Field(default=24, ge=0)
     #: Days during which a delivery is looked at again for a tracking number that came late, once an hour.
     tracking_days: int = Field(default=14, ge=1)
     #: Field of the delivery that holds the tracking numbers.

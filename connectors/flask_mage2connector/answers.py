@@ -14,6 +14,9 @@ from datawald.http import Answer
 #: would not do: Apache's own 503 page has it word for word.
 MAINTENANCE_TITLE = "<title>Error 503: Service Unavailable</title>"
 
+#: Magento answers 401 to wrong credentials, but 400 to ones of the wrong form.
+_ABOUT_CREDENTIALS = re.compile(r"(?i)\b(oauth|signature method|consumer key|(token|consumer key|nonce|secret) length)\b")
+
 
 def interpolated(body: Any) -> str:
     """Magento's message with its parameters filled in; "" where the body holds none.
@@ -62,6 +65,8 @@ def judge(answer: Answer) -> Exception | None:
         return Misconfigured(f"{said}; is the URL right, and the module installed?", detail=detail)
     if answer.status == 400 and "Specified request cannot be processed" in message:
         return Misconfigured(f"{said}; does the store view exist?", detail=detail)
+    if answer.status == 400 and _ABOUT_CREDENTIALS.search(message):
+        return Misconfigured(said, detail=detail)
     if 400 <= answer.status < 500 and answer.status not in (408, 429):
         return Rejected(said, detail=detail)
     return None

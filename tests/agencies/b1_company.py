@@ -51,7 +51,6 @@ SETTINGS: dict[str, Any] = {
     "payment_methods": {"banktransfer": "Incoming BT"},
     "shipping_methods": {"flatrate_flatrate": 3},
     "shipment_documents": "deliveries",
-    "ship_when": "posted",
 }
 
 

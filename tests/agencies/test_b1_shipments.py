@@ -198,27 +198,6 @@ def read(source: ShipmentSource, since: datetime) -> list[tuple[str, list[str]]]
     return [(item.src_id, [track.number for track in item.canonical.tracks]) for item in items if item.canonical]
 
 
-def test_a_delivery_waits_for_its_number_and_is_not_lost(company: Company) -> None:
-    agency = company.agency(ship_when="tracked")
-    source = Turned(agency)
-    first, second = book(agency), book(agency, "customer")
-    company.deliver(first)
-    company.deliver(second)
-    since = datetime.now(UTC) - timedelta(hours=1)
-    assert read(source, since) == []  # both wait
-    later = datetime.now(UTC) + timedelta(minutes=5)
-    # somebody writes the number without moving UpdateDate: only looking at old deliveries again finds it
-    company.control("deliveries/1/track", {"tracking": "T-1"})
-    assert read(source, later) == []  # looked a moment ago
-    source.seconds = 3700
-    assert read(source, later) == [("15.1/mage2_us:000000001/", ["T-1"])]
-    source.seconds = 25 * 3600
-    # a day is over: the other one goes without
-    assert read(source, later) == [("15.2/mage2_us:000000013/", [])]
-    source.seconds = 27 * 3600
-    assert read(source, later) == []  # all is told
-
-
 def test_a_number_that_comes_late_is_read_for_two_weeks(company: Company) -> None:
     agency = company.agency()
     source = Turned(agency)
@@ -238,7 +217,7 @@ def test_a_number_that_comes_late_is_read_for_two_weeks(company: Company) -> Non
 
 def test_the_look_at_old_deliveries_survives_a_new_process(company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipments, "PAGE_SIZE", 1)
-    agency = company.agency(ship_when="tracked")
+    agency = company.agency()
     for name in ("guest_discount_tax", "customer"):
         company.deliver(book(agency, name))
     company.control("deliveries/1/track", {"tracking": "T-1"})
@@ -247,7 +226,7 @@ def test_the_look_at_old_deliveries_survives_a_new_process(company: Company, mon
     cursors: list[Any] = [None]
     found = []
     while True:  # one page per process
-        page = next(iter(company.agency(ship_when="tracked").extract(FLOW, since, cursors[-1])))
+        page = next(iter(company.agency().extract(FLOW, since, cursors[-1])))
         found += [item.src_id for item in page.items]
         cursors.append(dict(page.cursor))
         if not page.more:
@@ -364,3 +343,14 @@ def test_the_hour_that_comes_twice_loses_nothing() -> None:
     pages = source.extract(FLOW, datetime(2026, 10, 25, 1, 15, tzinfo=UTC), None)
     (item,) = [item for page in pages for item in page.items]
     assert item.stamp == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)  # a cut date that is too early costs a second look
+
+
+@pytest.mark.parametrize(
+    "odd", [{"UpdateDate": None}, {"UpdateDate": None, "DocDate": None, "CreationDate": None}, {"UpdateTime": "9:30:10"}]
+)
+def test_a_delivery_with_an_odd_date_stops_nothing(odd: dict[str, Any]) -> None:
+    connector = Rows(
+        Orders=[web_order(1, "A", "11")],
+        DeliveryNotes=[document(3, (17, 1, 0, 1), **odd), document(4, (17, 1, 0, 2))],
+    )
+    assert of_rows(connector) == {"15.3/mage2_us:A/": [("11", D(1))], "15.4/mage2_us:A/": [("11", D(2))]}

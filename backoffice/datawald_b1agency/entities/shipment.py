@@ -65,7 +65,7 @@ class ShipmentSource(Source[Shipment]):
             rows = self._rows(parts[number], since, after)
             while page := list(islice(rows, PAGE_SIZE)):
                 documents = self._documents(flow, parts[number], page, since)
-                items = self._shipments(flow, parts[number].entity_set, documents, self._is_to_wait)
+                items = self._shipments(flow, parts[number].entity_set, documents)
                 yield Page(items, {**cursor, "part": number, "after": int(page[-1]["DocEntry"])})
                 # only now: whoever asks for the next page has stored this one
                 self._remember(flow, parts[number], documents)
@@ -79,8 +79,7 @@ class ShipmentSource(Source[Shipment]):
             entries = sorted({entry for one in wanted if (entry := _entry_of(one, object_type)) is not None})
             for start in range(0, len(entries), PAGE_SIZE):
                 documents = self._whole(entity_set, entries[start : start + PAGE_SIZE])
-                # asked for by name: whether it is tracked does not matter
-                items = self._shipments(flow, entity_set, documents, lambda document: False)
+                items = self._shipments(flow, entity_set, documents)
                 yield Page([item for item in items if item.src_id in wanted], {})
         yield Page((), {}, more=False)
 
@@ -108,7 +107,7 @@ class ShipmentSource(Source[Shipment]):
             day = since.astimezone(self._settings.zone).date()
             yield from connector.changed_since(part.entity_set, day, self._fields(part.entity_set), after=begin)
             return
-        oldest = min(self._now() - timedelta(days=self._settings.tracking_days), since) - self._patience
+        oldest = min(self._now() - timedelta(days=self._settings.tracking_days), since)
         day = oldest.astimezone(self._settings.zone).date()
         heads = ("DocEntry", "DocDate", "CreationDate", "DocTime", "UpdateDate", "UpdateTime", "CancelStatus")
         yield from connector.query(
@@ -122,22 +121,20 @@ class ShipmentSource(Source[Shipment]):
         if len(self._told) > MOST_TOLD:
             self._told.clear()
         for document in documents:
-            if not self._is_to_wait(document):
-                self._told[flow.name, part.entity_set, int(document["DocEntry"])] = self._tracking_text(document)
+            self._told[flow.name, part.entity_set, int(document["DocEntry"])] = self._tracking_text(document)
 
     def _documents(
         self, flow: FlowView, part: Part, rows: Sequence[Mapping[str, Any]], since: datetime
     ) -> list[Mapping[str, Any]]:
         if part.kind == "changed":
             return [row for row in rows if self._changed_at(row, latest=True) >= since]
-        settings = self._settings
         due = [
             int(row["DocEntry"])
             for row in rows
             # what changed since then was read by the other part
             if self._changed_at(row, latest=True) < since
             and row.get("CancelStatus") not in ("csYes", "csCancellation")
-            and (self._tracks(row) or (settings.ship_when == "tracked" and not self._is_to_wait(row)))
+            and self._tracks(row)
             and self._told.get((flow.name, part.entity_set, int(row["DocEntry"]))) != self._tracking_text(row)
         ]
         return self._whole(part.entity_set, due)
@@ -159,27 +156,27 @@ class ShipmentSource(Source[Shipment]):
     def _now(self) -> datetime:
         return datetime.now(UTC)
 
-    @property
-    def _patience(self) -> timedelta:
-        """How long a delivery may wait for its tracking number."""
-        return timedelta(hours=self._settings.tracking_hours)
-
     def _changed_at(self, row: Mapping[str, Any], latest: bool = False) -> datetime:
-        return self._moment(row.get("UpdateDate"), row.get("UpdateTime"), latest)
+        return self._first_moment(row, ("UpdateDate", "UpdateTime"), ("CreationDate", "DocTime"), latest=latest)
+
+    def _first_moment(self, row: Mapping[str, Any], *fields: tuple[str, str], latest: bool = False) -> datetime:
+        """The first of these day and time fields that holds a moment; now, where none does: one odd row stops no flow."""
+        for day, clock in (*fields, ("DocDate", "DocTime")):
+            try:
+                return self._moment(row.get(day), row.get(clock), latest)
+            except ValueError:
+                continue
+        return self._now()
 
     def _moment(self, day: Any, clock: Any, latest: bool = False) -> datetime:
-        """SAP's local day and time as UTC. In the hour that a clock change repeats, the earlier or the ``latest`` one."""
-        told = datetime.fromisoformat(f"{text(day)[:10]}T{text(clock) or '00:00:00'}")
+        """SAP's local day and time as UTC. In the hour that a clock change repeats, the earlier or the ``latest`` one.
+
+        Raises ``ValueError`` where SAP holds no day.
+        """
+        told = datetime.fromisoformat(f"{text(day)[:10]}T{(text(clock) or '00:00:00').zfill(8)}")
         return told.replace(tzinfo=self._settings.zone, fold=int(latest)).astimezone(UTC)
 
     # --- mapping ------------------------------------------------------------------------------------------------------
-
-    def _is_to_wait(self, document: Mapping[str, Any]) -> bool:
-        """Whether a delivery is left out for now: it has no tracking number yet, and may still get one."""
-        if self._settings.ship_when == "posted" or document.get("CancelStatus") == "csYes" or self._tracks(document):
-            return False
-        posted = self._moment(document.get("CreationDate") or document.get("DocDate"), document.get("DocTime"))
-        return self._now() - posted < self._patience
 
     def _tracking_text(self, document: Mapping[str, Any]) -> str:
         return str(document.get(self._settings.tracking_field) or "")
@@ -195,16 +192,13 @@ class ShipmentSource(Source[Shipment]):
         flow: FlowView,
         entity_set: str,
         documents: Sequence[Mapping[str, Any]],
-        is_to_wait: Callable[[Mapping[str, Any]], bool],
     ) -> list[Extracted[Shipment]]:
         """What the documents deliver of the orders of ``flow``'s target."""
         chosen = [
             document
             for document in documents
             # the document that takes a delivery back is itself a delivery note
-            if document.get("CancelStatus") != "csCancellation"
-            and document.get("ReserveInvoice") in (None, "tNO")
-            and not is_to_wait(document)
+            if document.get("CancelStatus") != "csCancellation" and document.get("ReserveInvoice") in (None, "tNO")
         ]
         bases = self._order_lines(entity_set, chosen, f"{flow.target}:")
         return [one for document in chosen for one in self._of_document(entity_set, document, bases)]
@@ -234,7 +228,7 @@ class ShipmentSource(Source[Shipment]):
                 doc_num=text(document.get("DocNum")),
                 order_key=key,
                 order_increment_id=key.partition(":")[2],
-                shipped_at=self._moment(document.get("DocDate"), document.get("DocTime")),
+                shipped_at=self._first_moment(document),
                 source_code=source,
                 lines=tuple(lines.values()),
                 tracks=self._tracks(document),
