@@ -1,0 +1,1 @@
+"""Tills that take vouchers: the worked example of ``docs/howto/write-an-agency.md``."""
