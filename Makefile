@@ -24,6 +24,10 @@ up: $(VENV)/.installed ## The same services, kept running; addresses and keys ar
 test: $(VENV)/.dev ## The whole test suite
 	@$(BIN)/python -m pytest
 
+.PHONY: bench
+bench: $(VENV)/.dev ## A thousand orders against a SAP that needs 80 ms for each; figures, no verdict
+	@$(BIN)/python bench/spine.py
+
 .PHONY: check
 check: $(VENV)/.dev ## Format, lint, types and import rules, as CI checks them
 	$(BIN)/ruff format --check .

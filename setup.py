@@ -53,7 +53,6 @@ setup(
         "click>=8.2,<9",
         "rich>=14",
         "cryptography>=44",
-        "sqlalchemy>=2.0,<3",
         "nx-27017>=0.8.1,<0.9",
         "neosqlite>=1.17.1,<2",
     ],

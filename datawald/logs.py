@@ -16,7 +16,7 @@ about: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("about", 
 _SECRET = re.compile(
     r"""(?ix)
     (authorization\s*[:=]\s*(?:\w+\s+)?|x-api-key\s*[:=]\s*|b1session=|password["']?\s*[:=]\s*["']?|
-     (?:consumer_|token_|client_)?secret["']?\s*[:=]\s*["']?|oauth_token["']?=["']?|://[^/\s:@]+:)
+     (?:consumer_|token_|client_)?secret["']?\s*[:=]\s*["']?|oauth_token["']?=["']?|://[^/\s:@]+:(?=[^/\s@]+@))
     [^\s"',;&@]+
     """
 )

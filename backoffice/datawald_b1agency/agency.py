@@ -25,6 +25,7 @@ class B1Agency(Backoffice):
     system: ClassVar[str] = "b1"
     settings_model: ClassVar[type[BaseModel]] = B1Settings
     secret_names: ClassVar[tuple[str, ...]] = ("password",)
+    verbs: ClassVar[Mapping[str, str]] = {"install": "Add the two user-defined fields to the company."}
 
     settings: B1Settings
 

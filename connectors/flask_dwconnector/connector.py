@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-from flask import Flask
 
 from datawald.domain.errors import BadInput, Conflict, DataWaldError, InDoubt, Misconfigured, NotFound, Retryable
 from datawald.domain.outcome import Outcome
 from datawald.http import Answer, HttpSession
+
+if TYPE_CHECKING:  # imported by those who use it: the command line does not wait for it
+    from flask import Flask
 
 
 class DWConnector:

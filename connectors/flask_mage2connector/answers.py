@@ -15,7 +15,9 @@ from datawald.http import Answer
 MAINTENANCE_TITLE = "<title>Error 503: Service Unavailable</title>"
 
 #: Magento answers 401 to wrong credentials, but 400 to ones of the wrong form.
-_ABOUT_CREDENTIALS = re.compile(r"(?i)\b(oauth|signature method|consumer key|(token|consumer key|nonce|secret) length)\b")
+_ABOUT_CREDENTIALS = re.compile(
+    r"(?i)\b(oauth|signature method|consumer key|(token|consumer key|nonce|secret) length)\b"
+)
 
 
 def interpolated(body: Any) -> str:

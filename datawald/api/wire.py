@@ -172,6 +172,8 @@ def flow_lease(lease: FlowLease) -> dict[str, Any]:
 
 class ReplayBody(Body):
     ids: Ids
+    #: Forget which document of the target was its own: one found cancelled there is made again.
+    as_new: bool = False
 
 
 class DropBody(Body):

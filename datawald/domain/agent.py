@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -305,6 +306,9 @@ class Agent(ABC):
     settings_model: ClassVar[type[BaseModel]]
     #: Names of the secrets a connection of this kind may hold.
     secret_names: ClassVar[tuple[str, ...]] = ()
+    #: Further commands, ``datawald <system> <verb> [CONNECTION]``: name of a method without arguments that yields
+    #: :class:`Check` lines, and what it does in a sentence. A person asks for them and is asked first: they may write.
+    verbs: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection

@@ -563,20 +563,26 @@ def wake(record: Record, now_ms: int) -> Record | None:
     return record._next(now_ms, "woken", due_ms=min(record.due_ms, now_ms), waits_on=())
 
 
-def replay(record: Record, now_ms: int, by: str) -> Record:
-    """The record due again because a person asked. Raises ``Conflict`` where a claim or a quiet period runs."""
+def replay(record: Record, now_ms: int, by: str, *, as_new: bool = False) -> Record:
+    """The record due again because a person asked. Raises ``Conflict`` where a claim or a quiet period runs.
+
+    ``as_new`` forgets which document of the target was its own, so that one found cancelled there is made again; a live one
+    is still found by its key and adopted.
+    """
     _refuse_running(record, "replayed")
     if record.problem:
         raise Conflict(f"{record.id} has no canonical record to send: {record.problem}")
+    forgotten = {"tgt_id": "", "sent": "", "attempts": "[]", "links": '{"as_new": true}'} if as_new else {}
     return record._next(
         now_ms,
-        "replayed",
+        "replayed as new" if as_new else "replayed",
         {"by": by},
         tx_status=TxStatus.WAITING,
         due_ms=now_ms,
         why="replayed by a person",
         retries=0,
         waits_on=(),
+        **forgotten,
     )
 
 

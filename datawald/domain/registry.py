@@ -37,6 +37,11 @@ def agents() -> dict[str, type[Agent]]:
     return {name: point.load() for name, point in _declared("datawald.agents").items()}
 
 
+def agent_names() -> list[str]:
+    """The names a connection may give as its ``agent``; nothing is imported."""
+    return sorted(_declared("datawald.agents"))
+
+
 def agent(name: str) -> type[Agent]:
     """The agent class called ``name``. Raises ``BadInput`` naming the known ones."""
     known = _declared("datawald.agents")

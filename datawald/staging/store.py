@@ -100,6 +100,12 @@ class Records(Documents[Record]):
     def in_claim(self, claim_id: str) -> list[Record]:
         return self.find({"claim_id": claim_id})
 
+    def on_their_way(self, route: str) -> bool:
+        """Whether any record of a route is due, now or later, or in a claim."""
+        due = {"route": route, "due_ms": {"$lt": NEVER_MS}}
+        claimed = {"route": route, "claimed_ms": {"$lt": NEVER_MS}}
+        return any(self.find(query, limit=1) for query in (due, claimed))
+
     def to_reread(self, route: str) -> list[Record]:
         return self.find({"reread": route})
 

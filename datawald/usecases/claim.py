@@ -64,7 +64,8 @@ def claim(core: Core, connection: str, lane: str, limit: int = 0) -> Claimed | N
     if not _takes_place(core, mine):
         core.store.claims.delete(mine.id)
         return None
-    joined = _join(core, mine, [id for id, of in candidates if of == entity], size)
+    # the last one only tells whether there is more
+    joined = _join(core, mine, [id for id, of in candidates[: 4 * size] if of == entity], size)
     if not joined:
         core.store.claims.delete(mine.id)
         return None

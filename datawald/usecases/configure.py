@@ -100,3 +100,11 @@ def delete_connection(core: Core, name: str) -> None:
     if used:
         raise Conflict(f"connection {name} is used by {', '.join(sorted(set(used)))}: delete these flows first")
     core.store.connections.delete(name)
+
+
+def delete_flow(core: Core, name: str) -> None:
+    """Raises ``Conflict`` while records of it are on their way: without a flow nobody would ring for them."""
+    flow = core.flow(name)
+    if core.store.records.on_their_way(flow.route):
+        raise Conflict(f"records of flow {name} are on their way: disable it, and let them settle or drop them first")
+    core.store.flows.delete(name)

@@ -66,6 +66,13 @@ class Core:
             raise NotFound(f"there is no flow {name!r}")
         return found
 
+    def flow_carrying(self, entity: str, source: str, target: str) -> Flow:
+        """The flow of a route. Raises ``NotFound``: what no flow carries would be rung for by nobody."""
+        found = self.store.flows.find({"entity": entity, "source": source, "target": target}, limit=1)
+        if not found:
+            raise NotFound(f"no flow carries {entity} from {source} to {target}: make one (it may stay disabled)")
+        return found[0]
+
     def quiet_ms_of(self, name: str) -> int:
         """The quiet period of a connection; of one that was deleted meanwhile, what a new one would have."""
         return self.quiet_ms(self.store.connections.get(name) or StoredConnection(name, "", ""))

@@ -57,9 +57,13 @@ def get(core: Core, id: str) -> Record:
     return found
 
 
-def replay(core: Core, ids: Sequence[str], by: str) -> dict[str, str]:
-    """Makes records due again. Per id ``replayed``, or why not."""
-    return {id: _change(core, id, lambda record: rules.replay(record, core.now_ms(), by), "replayed") for id in ids}
+def replay(core: Core, ids: Sequence[str], by: str, *, as_new: bool = False) -> dict[str, str]:
+    """Makes records due again, with ``as_new`` as if the target had never held them. Per id ``replayed``, or why not."""
+
+    def replayed(record: Record) -> Record:
+        return rules.replay(record, core.now_ms(), by, as_new=as_new)
+
+    return {id: _change(core, id, replayed, "replayed") for id in ids}
 
 
 def drop(core: Core, ids: Sequence[str], by: str, reason: str) -> dict[str, str]:

@@ -109,6 +109,8 @@ def _deliveries(handed: list[dict[str, Any]]) -> tuple[list[Delivery[Any]], dict
             unread[one["id"]] = Outcome.rejected(why)
         except DataWaldError as error:  # the entity's package is not installed beside this worker
             unread[one["id"]] = Outcome.retryable(str(error))
+        except KeyError as error:  # a core of another release
+            unread[one["id"]] = Outcome.retryable(f"the core hands out no {error}: is it older than this worker?")
     return records, unread
 
 

@@ -94,6 +94,8 @@ def control_routes(current: Callable[[], Shop], reset: Callable[[int, int], None
         broken = body.get("break")
         if broken is not None and broken not in BREAKS:
             raise ValueError(f"break: one of {', '.join(BREAKS)}")
+        # one that would be booked at once, so that what is broken shows
+        kind = body.get("kind", "simple" if broken else None)
         sku = body.get("sku", NO_SUCH_SKU if broken == "sku" else None)
         shop = current()
         placed = []
@@ -101,7 +103,7 @@ def control_routes(current: Callable[[], Shop], reset: Callable[[int, int], None
             with shop.lock:
                 at = datetime.fromisoformat(body["at"]).astimezone(UTC) if "at" in body else shop.clock()
                 seed = body.get("seed", f"unseeded {shop.next_id('unseeded')}")
-                order = generator.make_order(shop, seed, number, at, body.get("kind"), body.get("store"), sku)
+                order = generator.make_order(shop, seed, number, at, kind, body.get("store"), sku)
                 _break(shop, order, broken)
                 placed.append(_summary(order))
         return _json({"increment_ids": [one["increment_id"] for one in placed], "orders": placed})

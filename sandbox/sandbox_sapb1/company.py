@@ -98,7 +98,8 @@ class Company:
                 code = f"{series['prefix']}{number:0{series['digits']}}"
                 self.add_item({"ItemCode": code, "ItemName": f"Product {code}"})
         self._fill("UserFieldsMD", [])
-        for name in ("Orders", "Drafts", "DeliveryNotes"):
+        # nobody invoices in this company, so its invoices are a set that is there and empty
+        for name in ("Orders", "Drafts", "DeliveryNotes", "Invoices"):
             self.tables[name] = Table(self.model.types["Document"], indexed=("NumAtCard", "DocNum", "U_DW_KEY"))
 
     def _fill(self, set_name: str, rows: Iterable[Row]) -> None:

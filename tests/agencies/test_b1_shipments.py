@@ -346,7 +346,8 @@ def test_the_hour_that_comes_twice_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "odd", [{"UpdateDate": None}, {"UpdateDate": None, "DocDate": None, "CreationDate": None}, {"UpdateTime": "9:30:10"}]
+    "odd",
+    [{"UpdateDate": None}, {"UpdateDate": None, "DocDate": None, "CreationDate": None}, {"UpdateTime": "9:30:10"}],
 )
 def test_a_delivery_with_an_odd_date_stops_nothing(odd: dict[str, Any]) -> None:
     connector = Rows(

@@ -855,7 +855,7 @@ def test_stock_can_be_blocked(sap: Server) -> None:
         ("POST", "$batch"),
         ("GET", "$metadata"),
         ("GET", "$crossjoin(Orders,Orders/DocumentLines)"),
-        ("GET", "Invoices"),
+        ("POST", "Invoices"),
         ("POST", "Items"),
         ("POST", "Drafts"),
         ("POST", "Orders(1)/Reopen"),

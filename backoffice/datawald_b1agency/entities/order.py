@@ -253,7 +253,14 @@ class OrderTarget(Target[Order]):
         missing = sorted({line.sku for line in order.lines if line.quantity and line.line_id not in items})
         if missing:
             return Plan("missing", f"SAP has no item for the SKU {', '.join(missing)}")
-        return Plan("create", content=wanted.content(), body=wanted.document(), notes=wanted.notes, document=wanted)
+        return Plan(
+            "create",
+            content=wanted.content(),
+            body=wanted.document(),
+            notes=wanted.notes,
+            document=wanted,
+            total=wanted.total,
+        )
 
     def _wanted(self, record: Delivery[Order], items: Mapping[str, str], states: frozenset[str]) -> Wanted:
         """The order as it is to be, after the project's hooks. Raises ``Rejected`` where it cannot be told."""

@@ -67,9 +67,8 @@ class Flow(CoreResource):
 
     @route("operator")
     def delete(self, name: str) -> dict[str, Any]:
-        """Delete a flow. Its records stay."""
-        self.core.flow(name)
-        self.core.store.flows.delete(name)
+        """Delete a flow none of whose records is on its way. What it brought stays on record."""
+        configure.delete_flow(self.core, name)
         return {"deleted": name}
 
 

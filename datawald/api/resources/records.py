@@ -85,8 +85,7 @@ class EntityRecords(Records):
             if not body.source or not body.target:
                 raise BadInput("name source and target, or a flow and its token", field="source")
             source, target, task = body.source, body.target, ""
-            for name in (source, target):
-                self.core.connection(name)
+            self.core.flow_carrying(self.entity, source, target)
         items = [
             StageItem(one.src_id, wire.milliseconds(one.stamp), one.payload, one.raw, one.problem, one.unwanted)
             for one in body.records
@@ -110,7 +109,7 @@ class Replay(CoreResource):
     @route("operator", body=wire.ReplayBody)
     def post(self, body: wire.ReplayBody) -> dict[str, Any]:
         """Make records due again; per id ``replayed`` or why not."""
-        return {"records": records.replay(self.core, body.ids, g.caller)}
+        return {"records": records.replay(self.core, body.ids, g.caller, as_new=body.as_new)}
 
 
 class Drop(CoreResource):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from datawald.domain.agent import Extracted, FlowView, Page, Source
 from datawald.domain.errors import DataWaldError, Misconfigured, Rejected
@@ -41,6 +41,7 @@ class OrderSource(Source[Order]):
     """Reads orders, walking by ``(updated_at, entity_id)``: rows that change meanwhile move to the end and come again."""
 
     entity: ClassVar[str] = "order"
+    flow_settings_model: ClassVar[type[BaseModel] | None] = OrderFlow
 
     def extract(self, flow: FlowView, since: datetime, cursor: dict[str, Any] | None) -> Iterator[Page[Order]]:
         settings: Mage2Settings = self.agent.settings
