@@ -178,11 +178,11 @@ class DWConnector:
         record: dict[str, Any] = self.call("GET", "/api/records", params={"id": record_id})
         return record
 
-    def replay(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
-        """Makes at most 100 records due again; per id ``replayed`` or why not."""
-        verdicts: dict[str, str] = self.call("POST", f"/api/records/{_part(entity)}/replay", json={"ids": list(ids)})[
-            "records"
-        ]
+    def replay(self, entity: str, ids: Sequence[str], *, as_new: bool = False) -> dict[str, str]:
+        """Makes at most 100 records due again, ``as_new`` as if the target had never held them; per id ``replayed`` or
+        why not."""
+        body = {"ids": list(ids), "as_new": as_new}
+        verdicts: dict[str, str] = self.call("POST", f"/api/records/{_part(entity)}/replay", json=body)["records"]
         return verdicts
 
     def drop(self, entity: str, ids: Sequence[str], reason: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,19 +86,29 @@ class Lazy:
 class LazyGroup(Noun):
     """A group whose commands are imported when they are used, so that the overview comes at once.
 
-    A command whose module is not installed is left out: the others work.
+    A command whose module is not installed is left out: the others work. ``further`` is asked for a name that is not
+    among them.
     """
 
-    def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        lazy: Mapping[str, Lazy],
+        further: Callable[[str], click.Command | None] = lambda _: None,
+        **options: Any,
+    ) -> None:
         super().__init__(*args, **options)
         self.lazy = lazy
+        self.further = further
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for name, one in self.lazy.items() if one.installed()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         one = self.lazy.get(cmd_name)
-        if one is None or not one.installed():
+        if one is None:
+            return self.further(cmd_name)
+        if not one.installed():
             return None
         command = getattr(importlib.import_module(one.module), one.attribute)
         if not isinstance(command, click.Command):

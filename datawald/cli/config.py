@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +31,8 @@ from datawald.cli.core import connect, flow_named
 from datawald.cli.output import Output, Stop
 from datawald.domain import registry
 from datawald.domain.agent import Agent, EntityMapping, Source, Target
-from datawald.domain.errors import BadInput, DataWaldError, Misconfigured
+from datawald.domain.connection import MAP, with_maps
+from datawald.domain.errors import BadInput, DataWaldError, Misconfigured, NotFound
 from datawald.sealed import check_reference, seal
 from flask_dwconnector import DWConnector
 
@@ -139,6 +140,9 @@ def read(file: Path) -> Written:
         else:
             for name, fields in tables.items():
                 _table(written, kind, name, fields)
+    # the whole file first: what uses a map or a connection may stand before it
+    for name, connection in written.connections.items():
+        _connection(written, name, connection)
     for name, flow in written.flows.items():
         _flow(written, name, flow)
     return written
@@ -156,7 +160,6 @@ def _table(written: Written, kind: str, name: str, fields: Any) -> None:
         body = _body(written, where, ConnectionBody, fields)
         if body:
             written.connections[name] = body
-            _connection(written, name, body)
     else:
         flow = _body(written, where, FlowBody, fields)
         if flow:
@@ -173,9 +176,13 @@ def _body(written: Written, where: str, model: type[B], fields: Mapping[str, Any
         return None
 
 
-def _each(written: Written, where: str, error: ValidationError, model: type[BaseModel]) -> None:
+def _each(
+    written: Written, where: str, error: ValidationError, model: type[BaseModel], unjudged: Collection[str] = ()
+) -> None:
     """Every wrong field of a table, by name."""
     for one in error.errors():
+        if one["loc"] and one["loc"][0] in unjudged:
+            continue
         path = ".".join((where, *map(str, one["loc"])))
         match one["type"]:
             case "extra_forbidden":
@@ -226,20 +233,37 @@ def _connection(written: Written, name: str, body: ConnectionBody) -> None:
         if agent.secret_names and secret not in agent.secret_names:
             fix = _nearest(secret, agent.secret_names)
             written.wrong(f"{where}.secrets.{secret}", f"{body.agent} knows no such secret", fix)
+    elsewhere = _maps_elsewhere(written, where, body.settings)
+    # what stands in the core cannot be judged here: an empty table takes its place, and what is said of it is not told
+    maps = written.maps | {map: {} for map in elsewhere.values()}
     try:
-        agent.checked_settings(name, body.settings)
+        agent.checked_settings(name, with_maps(body.settings, maps))
     except Misconfigured as error:
         if isinstance(error.__cause__, ValidationError):
-            _each(written, f"{where}.settings", error.__cause__, agent.settings_model)
-        else:
+            _each(written, f"{where}.settings", error.__cause__, agent.settings_model, set(elsewhere))
+        elif not elsewhere:
             written.wrong(f"{where}.settings", error.message)
+
+
+def _maps_elsewhere(written: Written, where: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    """Options set to ``map:NAME`` whose map is not in the file, and that map's name."""
+    found = {
+        option: value.removeprefix(MAP)
+        for option, value in settings.items()
+        if isinstance(value, str) and value.startswith(MAP) and value.removeprefix(MAP) not in written.maps
+    }
+    for option, map in found.items():
+        written.notes.append(
+            f"{where}.settings.{option}: map {map} is not in this file; it must be in the core already"
+        )
+    return found
 
 
 def _flow(written: Written, name: str, flow: FlowBody) -> None:
     where = f"flows.{name}"
     try:
         entity = registry.entity(flow.entity)
-    except BadInput as error:
+    except (BadInput, NotFound) as error:
         written.wrong(f"{where}.entity", error.message)
         return
     if flow.source == flow.target:

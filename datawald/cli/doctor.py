@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 from cryptography.fernet import Fernet
+from rich.text import Text
 
 from datawald import config, logs
 from datawald.cli import output
@@ -43,9 +44,11 @@ class Finding:
     area: str
     check: Check
 
-    def row(self) -> tuple[str, str, str, str, str]:
-        state = "well" if self.check.ok else "not well"
-        return self.area, self.check.name, state, self.check.detail, self.check.fix
+    def row(self) -> tuple[str, str, str, Text]:
+        text = output.cell(self.check.detail)
+        if self.check.fix:
+            text.append(output.clean(f"{'; ' if self.check.ok else chr(10) + 'fix: '}{self.check.fix}"), style="bold")
+        return self.area.removeprefix("connections "), self.check.name, "well" if self.check.ok else "not well", text
 
     def document(self) -> dict[str, Any]:
         one = self.check
@@ -80,7 +83,7 @@ def doctor(skip: tuple[str, ...]) -> int:
     ]
     well = all(finding.check.ok for finding in findings)
     out.document({"ok": well, "checks": [finding.document() for finding in findings]})
-    out.table(("", "check", "state", "detail", "fix"), [finding.row() for finding in findings])
+    out.table(("", "check", "state", "what was seen"), [finding.row() for finding in findings])
     wrong = sum(not finding.check.ok for finding in findings)
     out.say("All is well." if well else f"{output.plural(wrong, 'thing is', 'things are')} not well.")
     return 0 if well else NOT_WELL

@@ -15,11 +15,8 @@ from celery import Celery, bootsteps
 
 log = logging.getLogger(__name__)
 
-#: How often the core is asked, seconds.
-ASK_EVERY_S = 10.0
 
-
-def follow_lanes(app: Celery, ask: Callable[[], Collection[str]], every_s: float = ASK_EVERY_S) -> None:
+def follow_lanes(app: Celery, ask: Callable[[], Collection[str]], every_s: float) -> None:
     """Makes the workers of ``app`` add the queues that ``ask`` names and that they do not listen to yet.
 
     ``ask`` may raise: then nothing changes until it answers again.

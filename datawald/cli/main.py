@@ -37,9 +37,17 @@ COMMANDS = {
 }
 
 
+def _of_an_agency(name: str) -> click.Command | None:
+    """``datawald b1 …``: what an installed agency adds, looked for only where nothing else has the name."""
+    from datawald.cli.agencies import commands_of
+
+    return commands_of(name)
+
+
 @click.command(
     cls=LazyGroup,
     lazy=COMMANDS,
+    further=_of_an_agency,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     examples=(
         ("datawald status", "how are things?"),
@@ -64,6 +72,8 @@ def cli(context: click.Context, core: str | None, config_file: str | None, debug
 
     Commands speak to the core over HTTP: DATAWALD_CORE_URL says where it is, DATAWALD_API_KEY who you are. Both may stand
     in ./datawald.toml as core_url and api_key.
+
+    An agency may add commands of its own under its system's name; `datawald doctor` names them where they help.
     """
     if not isinstance(context.obj, Output):
         context.obj = Output()
@@ -153,7 +163,7 @@ def explain(error: Exception) -> Problem:
         return _explain_ours(error)
     if isinstance(error, PyMongoError):
         return Problem(
-            f"the store does not answer: {logs.redact(str(error).split(', Timeout:')[0])[:300]}",
+            f"the store does not answer: {_first_of(logs.redact(str(error)))}",
             "is it running? DATAWALD_MONGODB_URI says where it is (datawald up starts one)",
             "store_unavailable",
         )
@@ -165,6 +175,11 @@ def explain(error: Exception) -> Problem:
         "run it again with datawald --debug … and report what it says",
         "internal",
     )
+
+
+def _first_of(text: str) -> str:
+    """The driver's message without its inventory of timeouts and servers."""
+    return text.split(" (configured")[0].split(", Timeout:")[0][:300]
 
 
 def _explain_ours(error: Any) -> Problem:

@@ -10,7 +10,7 @@ import json as jsonlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich import box
@@ -20,6 +20,9 @@ from rich.text import Text
 
 #: Columns of output that no terminal shows: lines are not broken for it.
 PIPE_WIDTH = 240
+
+#: Cells up to this length are never broken.
+SHORT = 19
 
 #: How the statuses of records, runs and checks look on a terminal.
 STYLES = {
@@ -92,6 +95,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     listed = [[cell(value) for value in row] for row in rows]
     made = Table(
         box=box.SIMPLE_HEAD,
+        show_header=any(columns),
         title=title or None,
         title_justify="left",
         title_style="bold",
@@ -101,7 +105,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
     for index, column in enumerate(columns):
         values = [row[index].plain for row in listed if row[index].plain]
         numbers = bool(values) and all(value.replace(",", "").replace(".", "").isdigit() for value in values)
-        made.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        # short ones stay whole on a narrow terminal: a time in two lines is hard to read
+        whole = max(map(len, values), default=0) <= SHORT
+        made.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=whole)
     for row in listed:
         made.add_row(*row)
     return made
@@ -163,7 +169,10 @@ def both(text: str | None) -> str:
     at = moment(text)
     if at is None:
         return ""
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z} ({at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC)"
+    here, there = at.astimezone(), at.astimezone(UTC)
+    if not here.utcoffset():
+        return f"{there:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{here:%Y-%m-%d %H:%M:%S %Z} ({there:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def ago(text: str | None, now: datetime | None = None) -> str:
@@ -194,25 +203,11 @@ LETTERS = {
 }
 
 
-def counts(letters: Mapping[str, int]) -> Text:
-    """``12 delivered, 1 failed``."""
-    text = Text()
-    for letter, name in LETTERS.items():
-        if letters.get(letter):
-            text.append(", " if text else "")
-            text.append(f"{letters[letter]} {name}", style=STYLES.get(name, ""))
-    return text
-
-
 def named_counts(letters: Mapping[str, int]) -> dict[str, int]:
-    """The same for JSON: every status by its long name."""
+    """Counts by status letter as JSON has them: every status by its long name."""
     return {name.replace(" ", "_"): letters.get(letter, 0) for letter, name in LETTERS.items()}
 
 
 def plural(number: int, one: str, many: str = "") -> str:
     """``1 record``, ``2 records``."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def stop(message: str, fix: str = "", *, code: str = "error", exit_code: int = 1) -> NoReturn:
-    raise Stop(message, fix, code=code, exit_code=exit_code)

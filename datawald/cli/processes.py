@@ -45,8 +45,9 @@ def begin(
 def birth(pid: int) -> str:
     """When the process began, in words that only it has; "" if there is none (a zombie is none)."""
     if _PROC.joinpath("self").exists():
-        fields = _stat(pid)
-        boot = _PROC.joinpath("sys/kernel/random/boot_id").read_text().strip()
+        fields, boot = _stat(pid), ""
+        with suppress(OSError):  # some containers hide it
+            boot = _PROC.joinpath("sys/kernel/random/boot_id").read_text().strip()
         # state is the third field, the moment of birth in ticks since boot the twenty-second
         return f"{boot}/{fields[19]}" if fields and fields[0] not in "ZX" else ""
     listed = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)

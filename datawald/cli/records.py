@@ -314,19 +314,28 @@ def _content(out: Output, title: str, content: Any, whole: bool) -> None:
         ("datawald records replay 100000123", "one, by any number that is its own"),
         ("datawald records replay --status failed --entity order", "all failed orders; asks first"),
         ("datawald records replay --flow orders_us --status dropped --yes", "without asking"),
+        ("datawald records replay 100000123 --as-new", "it was cancelled in the target and is wanted again"),
     ),
 )
 @click.argument("numbers", metavar="[NUMBER]...", nargs=-1)
 @_filters
+@click.option("--as-new", is_flag=True, help="As if the target had never held it: make again what was cancelled there.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def replay(numbers: tuple[str, ...], yes: bool, **chosen: Any) -> int:
+def replay(numbers: tuple[str, ...], as_new: bool, yes: bool, **chosen: Any) -> int:
     """Make records due again: they are looked up in the target and delivered where they are not there.
 
     By NUMBER or id, or all that --status and the other options choose. One that is being worked, or that is in doubt, is
     refused: it settles by itself. Exit code 1 if any was refused.
+
+    --as-new forgets which document of the target was its own, so that one found cancelled there is made again; it always
+    asks.
     """
     core = connect()
     ids = _chosen_ids(core, numbers, chosen)
+    if as_new:
+        return _steer(
+            ids, "replayed", "Replay as new", yes, lambda entity, batch: core.replay(entity, batch, as_new=True)
+        )
     return _steer(ids, "replayed", "Replay", yes or bool(numbers), core.replay)
 
 

@@ -19,6 +19,7 @@ from datawald import config
 from datawald.cli import output
 from datawald.cli.output import Output
 from datawald.cli.sync import MOST_REASONS, plain_reason
+from datawald.domain import registry
 from datawald.domain.agent import Agent, Delivery, Extracted, FlowView, Page, Plan
 from datawald.domain.errors import NotFound
 from datawald.domain.record import record_id
@@ -171,7 +172,7 @@ def _delivery(core: DWConnector, view: FlowView, item: Extracted[Any], done: Reh
 
 def _count(record: Delivery[Any], plan: Plan, done: Rehearsed) -> None:
     total = plan.total
-    if total is None and plan.writes:
+    if total is None and plan.action in ("create", "update"):
         # a plan that writes has made sure that the target arrives at the record's own total
         total = getattr(record.canonical, "grand_total", None)
     currency = str(getattr(record.canonical, "currency", ""))
@@ -202,7 +203,8 @@ def _tell(out: Output, view: FlowView, begins: datetime | None, done: Rehearsed)
         for action, word in WORDS.items()
         if done.actions[action]
     ]
-    out.table((f"{output.plural(done.read, view.entity)} read", "records", "total"), rows)
+    entity = registry.entity(view.entity)
+    out.table((f"{output.plural(done.read, entity.name, entity.plural)} read", "records", "total"), rows)
     reasons = done.reasons()
     if reasons:
         out.table(

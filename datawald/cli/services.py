@@ -18,6 +18,7 @@ import json
 import secrets
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import urllib.error
@@ -30,12 +31,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from gunicorn.config import make_settings
+from pydantic import SecretStr
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from datawald.cli.supervisor import FolderInUse, Running, Service, ServiceDied, Supervisor
 from datawald.config import Settings
+from datawald.domain.errors import Misconfigured
 from datawald.worker.embedded_broker import spool_url
 
 __all__ = ["PORTS", "FolderInUse", "SandboxSecrets", "ServiceDied", "Services"]
@@ -79,7 +81,7 @@ class SandboxSecrets:
 
 
 class Services(Supervisor):
-    """A DataWald of one's own. ``worker_key``, ``master_key`` and ``queues`` are set before the worker is begun."""
+    """A DataWald of one's own. ``worker_key`` and ``master_key`` are set before the worker is begun."""
 
     def __init__(
         self,
@@ -88,23 +90,34 @@ class Services(Supervisor):
         ports: Mapping[str, int] | None = None,
         sandbox_secrets: SandboxSecrets | None = None,
         worker_threads: int = WORKER_THREADS,
+        broker_url: str = "",
     ) -> None:
         super().__init__(folder)
+        #: Where doorbells travel: a spool under the folder, unless a broker is given that somebody else runs.
+        self.broker_url = broker_url or spool_url(self.folder / "broker")
         self.sandbox_secrets = sandbox_secrets or SandboxSecrets.new()
         #: The API key that the worker shows, and the key for sealed secrets.
         self.worker_key = ""
         self.master_key = ""
-        #: The lanes the worker listens to.
-        self.queues: Sequence[str] = ("core",)
+        #: The queues the worker listens to; none: all that the core names, and new ones as flows appear.
+        self.queues: Sequence[str] = ()
         self._worker_threads = worker_threads
         wanted = dict(PORTS) | dict(ports or {})
         for service in (
             self._store(wanted["store"]),
             self._sandbox("magento", "sandbox_magento2", wanted["magento"], "/_sandbox/health"),
             self._sandbox("sap", "sandbox_sapb1", wanted["sap"], "/_sandbox/state", f"--utc-offset={_utc_offset()}"),
-            Service("api", self._api_command, _answers("/health/ready"), wanted["api"], self.environment),
+            # quit, not terminate: when it ends nobody of ours asks any more, and idle connections would hold it for seconds
+            Service(
+                "api",
+                self._api_command,
+                _answers("/health/ready"),
+                wanted["api"],
+                self.environment,
+                ends_with=signal.SIGQUIT,
+            ),
             Service("worker", self._worker_command, _printed(" ready."), environment=self._worker_environment),
-            Service("beat", self._beat_command, _printed("beat: Starting"), environment=self.environment),
+            Service("beat", self._beat_command, _printed("ticking every"), environment=self._service_environment),
         ):
             self.services[service.name] = service
 
@@ -113,10 +126,6 @@ class Services(Supervisor):
     @property
     def mongodb_uri(self) -> str:
         return f"mongodb://127.0.0.1:{self.port('store')}/?directConnection=true"
-
-    @property
-    def broker_url(self) -> str:
-        return spool_url(self.folder / "broker")
 
     @property
     def core_url(self) -> str:
@@ -140,13 +149,17 @@ class Services(Supervisor):
             "DATAWALD_CORE_URL": self.core_url,
         }
 
-    def settings(self) -> Settings:
-        """The settings of a process of this DataWald, for use in ours."""
-        return Settings(
+    def _service_environment(self) -> dict[str, str]:
+        # whether worker and beat run is read from what they log
+        return self.environment() | {"DATAWALD_LOG_LEVEL": "INFO"}
+
+    def settings(self, api_key: str = "") -> Settings:
+        """Settings for speaking with this DataWald from our own process; nothing of its environment is in them."""
+        return Settings.model_construct(
             mongodb_uri=self.mongodb_uri,
-            database="datawald",
             broker_url=self.broker_url,
             core_url=self.core_url,
+            api_key=SecretStr(api_key),
         )
 
     # --- the programs ---------------------------------------------------------------------------------------------------
@@ -154,6 +167,8 @@ class Services(Supervisor):
     def _store(self, port: int) -> Service:
         """``mongod`` where it is installed, else NX-27017. A folder that holds one's data is not given to the other."""
         mongod = shutil.which("mongod")
+        if not mongod and (self.folder / "store/mongod").exists():
+            raise Misconfigured(f"the documents in {self.folder} are mongod's, which is not installed any more")
         if mongod and not (self.folder / "store/nx").exists():
             folder = self.folder / "store/mongod"
             command: Any = lambda port: _mongod(mongod, folder, port)  # noqa: E731
@@ -169,33 +184,19 @@ class Services(Supervisor):
         return Service(name, command, _answers(health), port, lambda: self.sandbox_secrets.environment())
 
     def _api_command(self, port: int) -> list[str]:
-        options = {
-            "bind": f"127.0.0.1:{port}",
-            "workers": "1",
-            "worker-class": "gthread",
-            "threads": str(API_THREADS),
-            "graceful-timeout": "2",
-            "log-level": "warning",
-        }
-        command = _python("gunicorn", *(f"--{name}={value}" for name, value in options.items()))
-        if "control_socket_disable" in make_settings():  # its default lies in the home folder, one for all runs
-            command.append("--no-control-socket")
-        return [*command, "datawald.wsgi:application"]
+        return _datawald("api", f"--bind=127.0.0.1:{port}", f"--threads={API_THREADS}", "--grace=2")
 
     def _worker_command(self, _port: int) -> list[str]:
-        options = ["--pool=threads", f"--concurrency={self._worker_threads}", f"--queues={','.join(self.queues)}"]
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
-        return _python("celery", "--app=datawald.celeryapp", "worker", *options, *quiet)
+        queues = [f"--queues={','.join(self.queues)}"] if self.queues else []
+        return _datawald("worker", f"--concurrency={self._worker_threads}", "--grace=3", *queues)
 
     def _beat_command(self, _port: int) -> list[str]:
-        schedule = self.folder / "run/beat-schedule"
-        return _python("celery", "--app=datawald.celeryapp", "beat", f"--schedule={schedule}", "--pidfile=")
+        return _datawald("beat")
 
     def _worker_environment(self) -> dict[str, str]:
-        return self.environment() | {
+        return self._service_environment() | {
             "DATAWALD_API_KEY": self.worker_key,
             "DATAWALD_MASTER_KEY": self.master_key,
-            "DATAWALD_LOG_LEVEL": "INFO",
         }
 
 
@@ -211,6 +212,10 @@ def _utc_offset() -> float:
     """Hours that the company's zone is ahead of UTC now."""
     offset = datetime.now(ZoneInfo(SAP_ZONE)).utcoffset()
     return offset.total_seconds() / 3600 if offset else 0.0
+
+
+def _datawald(*arguments: str) -> list[str]:
+    return _python("datawald.cli.main", *arguments)
 
 
 def _nx(folder: Path, port: int, pid_file: Path, log: Path) -> list[str]:

@@ -45,9 +45,9 @@ class ServiceDied(Exception):
     """A service ended by itself. ``lines`` are the last ones of its log."""
 
     def __init__(self, name: str, status: int | None, log: Path, lines: Sequence[str], slow: bool = False) -> None:
-        ended = "does not answer" if slow else f"ended with status {status}"
+        self.summary = f"{name} {'does not answer' if slow else f'ended with status {status}'}"
         shown = "".join(f"\n    {line[:400]}" for line in lines) or "\n    (it printed nothing)"
-        super().__init__(f"{name} {ended}. Its last lines ({log}):{shown}")
+        super().__init__(f"{self.summary}. Its last lines ({log}):{shown}")
         self.name = name
         self.status = status
         self.log = log
@@ -69,6 +69,8 @@ class Service:
     #: How long it may take to begin, and to end.
     begins_s: float = 30.0
     ends_s: float = 4.0
+    #: The signal that asks it to end.
+    ends_with: int = signal.SIGTERM
     #: Files of an earlier run that would make it refuse to begin.
     stale: Sequence[Path] = ()
 
@@ -222,11 +224,12 @@ class Supervisor:
         return had
 
     def wait_ready(self, name: str, begins_s: float | None = None) -> None:
-        """Returns when the service works. Raises ``ServiceDied`` with the last lines of its log if it does not."""
+        """Returns when the service works. Raises ``ServiceDied`` for this one, or for another that died meanwhile."""
         tries = 1
         running = self._running[name]
         ends_at = time.monotonic() + (begins_s or running.service.begins_s)
         while not self._works(running):
+            self.check()
             if running.process.poll() is not None:
                 lost = running.port and not running.ready and not processes.port_is_free(running.port)
                 if not lost or tries == PORT_TRIES:
@@ -263,7 +266,8 @@ class Supervisor:
     def check(self) -> None:
         """Raises ``ServiceDied`` if a service ended that nobody ended. Called again and again by whoever waits."""
         for running in self._running.values():
-            if running.process.poll() is not None:
+            # of one that never worked its own ``wait_ready`` tells
+            if running.ready and running.process.poll() is not None:
                 raise running.died()
 
     # --- ending ---------------------------------------------------------------------------------------------------------
@@ -280,7 +284,7 @@ class Supervisor:
         if running is None:
             return
         if running.process.poll() is None:
-            running.process.terminate()
+            running.process.send_signal(running.service.ends_with)
         self._wait_gone(running)
 
     def forget(self, name: str) -> None:

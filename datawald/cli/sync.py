@@ -114,9 +114,13 @@ def sync(
         out.document(task)
         if not out.json:
             click.echo(task["id"])
-            out.note(f"asked for; datawald status shows how it goes, datawald status --json has run {task['id']}")
+            out.note("The run is asked for; datawald status shows how it goes.")
         return 0
-    task = _watch(out, core, task, timeout)
+    try:
+        task = _watch(out, core, task, timeout)
+    except KeyboardInterrupt:
+        out.note(f"run {task['id']} goes on; datawald status shows it")
+        raise
     return _tell(out, core, task)
 
 
@@ -150,7 +154,7 @@ def _watch(out: Output, core: DWConnector, task: dict[str, Any], timeout: float 
                 if time.monotonic() - heard_at > SILENT_S:
                     raise Stop(
                         f"the core stopped answering ({error}); the run goes on where it can",
-                        f"datawald status --json has run {task['id']}",
+                        f"datawald status shows run {task['id']}",
                         code="core_unreachable",
                     ) from None
             if task["ended"]:

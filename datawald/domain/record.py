@@ -605,7 +605,7 @@ def _refuse_running(record: Record, verb: str) -> None:
 def _numbers(record: Record) -> tuple[str, ...]:
     """What the record is found by. ``src_id`` may be composed (``15.5001/mage2_us:100000123/main``): each part counts."""
     parts = [part for part in re.split("[/:]", record.src_id) if re.search(r"\d", part)]
-    linked = [str(value) for value in json.loads(record.links).values() if isinstance(value, str | int)]
+    linked = [str(value) for value in json.loads(record.links).values() if type(value) is int or isinstance(value, str)]
     found = dict.fromkeys([*record.numbers, record.src_id, *parts, record.tgt_id, *linked])
     return tuple(number for number in found if number and number not in (record.source, record.target))[:NUMBERS_KEPT]
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from datawald.domain import registry
-from datawald.domain.errors import BadInput, Conflict
+from datawald.domain.connection import MAP, with_maps
+from datawald.domain.errors import BadInput, Conflict, NotFound
 from datawald.domain.flow import Flow
 from datawald.sealed import check_reference
 from datawald.staging.store import StoredConnection, ValueMap
@@ -24,7 +25,7 @@ def put_connection(core: Core, connection: StoredConnection) -> StoredConnection
             known = ", ".join(agent.secret_names)
             raise BadInput(f"{connection.agent} knows no secret {name!r}; known: {known}", field=f"secrets.{name}")
         check_reference(reference, f"secrets.{name}")
-    agent.checked_settings(connection.id, json.loads(connection.settings))
+    agent.checked_settings(connection.id, filled_settings(core, connection))
     if connection.max_claims < 1 or connection.claim_size < 1:
         raise BadInput("max_claims and claim_size are at least 1", field="max_claims")
     if connection.deadline_s * 1000 * 2 > core.limits.lease_ms:
@@ -42,6 +43,12 @@ def put_connection(core: Core, connection: StoredConnection) -> StoredConnection
         after = replace(connection, paused=before.paused, probe_ms=0, places=before.places, rev=before.rev + 1)
         if core.store.connections.save(before, after):
             return after
+
+
+def filled_settings(core: Core, connection: StoredConnection) -> dict[str, Any]:
+    """A connection's settings as its agent gets them, maps filled in. Raises ``BadInput`` naming an unknown map."""
+    maps = {one.id: json.loads(one.values) for one in core.store.maps.find({})}
+    return with_maps(json.loads(connection.settings), maps)
 
 
 def put_flow(core: Core, wanted: Flow) -> Flow:
@@ -91,6 +98,15 @@ def put_map(core: Core, name: str, values: Mapping[str, Any]) -> ValueMap:
             after = replace(before, values=text, rev=before.rev + 1)
             if core.store.maps.save(before, after):
                 return after
+
+
+def delete_map(core: Core, name: str) -> None:
+    """Raises ``Conflict`` while a connection's settings name it, ``NotFound`` if it is not there."""
+    users = [one.id for one in core.store.connections.find({}) if MAP + name in json.loads(one.settings).values()]
+    if users:
+        raise Conflict(f"map {name} is used by {', '.join(sorted(users))}: change their settings first")
+    if not core.store.maps.delete(name):
+        raise NotFound(f"there is no map {name!r}")
 
 
 def delete_connection(core: Core, name: str) -> None:

@@ -72,3 +72,13 @@ def test_what_no_flow_carries_is_not_staged_and_a_flow_with_open_records_stays(s
     assert "on their way" in staged("DELETE", "/api/flows/shipments", status=409)["error"]["message"]
     staged("POST", "/api/records/shipment/drop", {"ids": [ID], "reason": "sent by hand"})
     assert staged("DELETE", "/api/flows/shipments") == {"deleted": "shipments"}
+
+
+def test_a_setting_may_name_a_map(api: Api) -> None:
+    body = {"agent": "mage2", "endpoint": "http://127.0.0.1:1", "settings": {"carriers": "map:carriers"}}
+    error = api("PUT", "/api/connections/shop", body, status=400)["error"]
+    assert error["detail"] == {"field": "settings.carriers"} and "no map 'carriers'" in error["message"]
+    api("PUT", "/api/maps/carriers", {"values": {"DHL Express": "dhl"}})
+    assert api("PUT", "/api/connections/shop", body)["settings"] == {"carriers": "map:carriers"}
+    assert api("GET", "/api/connections/shop/agent")["settings"] == {"carriers": {"DHL Express": "dhl"}}
+    assert "used by shop" in api("DELETE", "/api/maps/carriers", status=409)["error"]["message"]

@@ -96,9 +96,8 @@ class Map(CoreResource):
 
     @route("operator")
     def delete(self, name: str) -> dict[str, Any]:
-        """Delete a value map."""
-        if not self.core.store.maps.delete(name):
-            raise NotFound(f"there is no map {name!r}")
+        """Delete a value map that no connection uses."""
+        configure.delete_map(self.core, name)
         return {"deleted": name}
 
 

@@ -8,7 +8,7 @@ from datawald.api import wire
 from datawald.api.routing import CoreResource, route
 from datawald.domain import record as rules
 from datawald.domain import registry
-from datawald.usecases import claim, pull, report
+from datawald.usecases import claim, configure, pull, report
 from datawald.usecases.report import Reported
 
 
@@ -73,8 +73,9 @@ class FlowLease(CoreResource):
 class AgentSetup(CoreResource):
     @route("worker")
     def get(self, name: str) -> dict[str, Any]:
-        """A connection as its agent needs it, secrets as references or sealed."""
-        return wire.connection(self.core.connection(name), with_secrets=True)
+        """A connection as its agent needs it: maps filled in, secrets as references or sealed."""
+        stored = self.core.connection(name)
+        return wire.connection(stored, with_secrets=True) | {"settings": configure.filled_settings(self.core, stored)}
 
 
 class Queues(CoreResource):

@@ -84,7 +84,11 @@ def _tell(folder: Path, report: Report, orders: int, seed: int) -> None:
                 report.note(f"The shop opens with orders in it: {story.orders} is the least.")
             if services.left_over:
                 report.note(f"Ended what a killed run had left: {', '.join(services.left_over)}.")
-            story.tell()
+            try:
+                story.tell()
+            except (DataWaldError, OSError):
+                services.check()  # where a program died, that is the reason, and what we ran into is its consequence
+                raise
     except (ServiceDied, Stuck, DataWaldError, OSError) as error:
         report.trouble = str(error)
     finally:

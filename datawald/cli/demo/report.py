@@ -64,6 +64,15 @@ class Report:
         self.console.print(f"  {act.title:<12}  {act.told:<84} {act.seconds:6.1f} s", markup=False, highlight=False)
 
     @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Something moves while there is nothing to count; nothing where nobody watches."""
+        if self.console.is_terminal and not self.console.quiet:
+            with self.console.status(text):
+                yield
+        else:
+            yield
+
+    @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Bar]:
         """A bar that is gone when its work is; nothing where nobody watches."""
         columns = (TextColumn(f"  {title:<12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())

@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from datawald import bootstrap, sealed
+from datawald.cli.core import connect
 from datawald.cli.demo import checks
 from datawald.cli.demo.checks import Changes, Record
 from datawald.cli.demo.configuration import MAGENTO, ORDERS, SAP, SHIPMENTS, configure
@@ -20,7 +21,6 @@ from datawald.cli.demo.report import Bar, Report
 from datawald.cli.demo.systems import MISSING_SKU, SPREAD, UNEXPLAINED, Magento, Sap, SapState, ShopState
 from datawald.cli.services import Services
 from datawald.usecases import keys
-from flask_dwconnector import DWConnector
 
 #: A run that moves nothing for so long is stuck.
 PATIENCE_S = 60.0
@@ -69,7 +69,7 @@ class Story:
     def begin(self) -> None:
         """Store, sandboxes, API; keys, connections, flows; worker and beat."""
         services = self.services
-        with self.report.act("Begin") as act:
+        with self.report.act("Begin") as act, self.report.busy("starting store, Magento, SAP, API …"):
             services.start("store", "magento", "sap")
             services.start("api")
             services.master_key = sealed.new_master_key()
@@ -78,9 +78,8 @@ class Story:
             with closing(core.store.client):
                 services.worker_key = keys.create(core, "demo worker", ["worker"])
                 operator = keys.create(core, "demo operator", ["operator"])
-            self.core = DWConnector(services.core_url, operator)
+            self.core = connect(services.settings(operator))
             configure(self.core, services)
-            services.queues = DWConnector(services.core_url, services.worker_key).queues()
             services.start("worker", "beat")
             self.magento = Magento(services.magento_url)
             self.sap = Sap(services.sap_url, services.sandbox_secrets.sap_password)
@@ -278,14 +277,11 @@ class Story:
     def _records(self, entity: str) -> list[Record]:
         """Every record of one kind, as a person would page through them."""
         source = MAGENTO if entity == "order" else SAP
-        found: dict[str, Record] = {}
-        before_ms = 0
+        found: list[Record] = []
+        asked: dict[str, Any] = {"source": source, "limit": 100}
         while True:
-            asked = {"source": source, "limit": 100, "before_ms": before_ms or None}
             page = self.core.call("GET", f"/api/records/{entity}", params=asked)["records"]
-            fresh = [record for record in page if record["id"] not in found]
-            if not fresh:
-                return list(found.values())
-            found |= {record["id"]: record for record in fresh}
-            # pages end between two moments, records need not
-            before_ms = min(record["changed_ms"] for record in page) + 1
+            found += page
+            if len(page) < asked["limit"]:
+                return found
+            asked |= {"before_ms": page[-1]["changed_ms"], "before_id": page[-1]["id"]}
