@@ -97,11 +97,16 @@ class House:
         self.worker_api.save_flow("till", lease["token"], then="finish")
         return files, longest
 
+    def undelivered(self) -> list[object]:
+        """What is still on its way, with every hop of it."""
+        found = [one for one in self.spine.core.store.records.find({}) if one.tx_status.value != "S"]
+        return [(one.id, one.tx_status, one.due_ms, self.spine.core.now_ms(), one.retries, one.hops()) for one in found]
+
     def until_arrived(self, files: set[str], timeout_s: float = 20) -> float:
         """Seconds until these are in the books and reported."""
         began = time.monotonic()
         wait_for(lambda: files <= {file.name for file in self.books.iterdir()}, timeout_s, self._missing(files))
-        wait_for(lambda: set(self.spine.statuses()) == {"delivered"}, timeout_s, self.spine.statuses)
+        wait_for(lambda: set(self.spine.statuses()) == {"delivered"}, timeout_s, self.undelivered)
         return time.monotonic() - began
 
     def _missing(self, files: set[str]) -> Callable[[], Any]:
