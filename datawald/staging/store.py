@@ -97,8 +97,10 @@ class Records(Documents[Record]):
         """Records that have been in a claim since before a moment."""
         return self.find({"claimed_ms": {"$lte": moment_ms}}, sort=("claimed_ms",))
 
-    def in_claim(self, claim_id: str) -> list[Record]:
-        return self.find({"claim_id": claim_id})
+    def in_claim(self, claim_id: str) -> set[str]:
+        """Ids of the records of a claim."""
+        rows = self._collection.find({"claim_id": claim_id}, projection={"_id": 1}, batch_size=MOST_ROWS + 1)
+        return {row["_id"] for row in rows}
 
     def on_their_way(self, route: str) -> bool:
         """Whether any record of a route is due, now or later, or in a claim."""
@@ -121,7 +123,8 @@ class Records(Documents[Record]):
 class Claims(Documents[Claim]):
     def live(self, connection: StoredConnection, now_ms: int) -> list[Claim]:
         """Claims that still hold a place on a connection, oldest first."""
-        holders = self.many(connection.places).values()
+        # what they announced is text by the kilobyte, and nobody asks here
+        holders = self.many(connection.places, leave_out=["intents"]).values()
         alive = [claim for claim in holders if claim.state == "open" and claim.lease_until_ms > now_ms]
         return sorted(alive, key=lambda claim: (claim.created_ms, claim.id))
 

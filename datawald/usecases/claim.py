@@ -47,7 +47,13 @@ def claim(core: Core, connection: str, lane: str, limit: int = 0) -> Claimed | N
     probe = bool(configured.paused)
     size = 1 if probe else min(limit or configured.claim_size, configured.claim_size)
     candidates = core.store.records.due(lane, now_ms, min(100, 4 * size + 1))
-    if not candidates or (probe and not _takes_probe(core, configured, now_ms)):
+    lanes = lanes_of(core, connection)
+    # most bells that find a busy connection end here, before anything is written
+    if not candidates or not claims.granted(
+        lane, core.store.claims.live(configured, now_ms), configured.max_claims, lanes
+    ):
+        return None
+    if probe and not _takes_probe(core, configured, now_ms):
         return None
     entity = candidates[0][1]
     mine = Claim(
@@ -61,7 +67,7 @@ def claim(core: Core, connection: str, lane: str, limit: int = 0) -> Claimed | N
         probe="Y" if probe else "N",
     )
     core.store.claims.insert(mine)
-    if not _takes_place(core, mine):
+    if not _takes_place(core, mine, lanes):
         core.store.claims.delete(mine.id)
         return None
     # the last one only tells whether there is more
@@ -91,10 +97,9 @@ def _join(core: Core, claim: Claim, candidates: list[str], size: int) -> list[Re
     return [after for _, after in able if after.id in joined]
 
 
-def _takes_place(core: Core, claim: Claim) -> bool:
+def _takes_place(core: Core, claim: Claim, lanes: Sequence[str]) -> bool:
     """Whether the claim gets one of the connection's places. One document holds them all, so that of several workers who
     ask at once, however slowly, no more than ``max_claims`` get one."""
-    lanes = lanes_of(core, claim.connection)
     while True:
         before = core.connection(claim.connection)
         live = core.store.claims.live(before, claim.created_ms)
@@ -124,7 +129,7 @@ def announce(core: Core, claim_id: str, contents: Mapping[str, Mapping[str, Any]
             raise NotFound(f"there is no claim {claim_id!r}")
         if found.state != "open" or found.lease_until_ms <= core.now_ms():
             raise Conflict(f"claim {claim_id} has ended: nothing may be written under it")
-        unknown = set(contents) - {record.id for record in core.store.records.in_claim(claim_id)}
+        unknown = set(contents) - core.store.records.in_claim(claim_id)
         if unknown:
             raise BadInput(f"not in this claim: {', '.join(sorted(unknown))}", field="contents")
         intents = json.loads(found.intents) | {id: dict(content) for id, content in contents.items()}
