@@ -39,6 +39,8 @@ class JsonLines(logging.Formatter):
             "message": redact(record.getMessage()),
             **about.get(),
         }
+        if hasattr(record, "record_id"):
+            line["record"] = record.record_id
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)

@@ -50,6 +50,8 @@ def push(
     known = unread | done.outcomes
     outcomes = [(record["id"], record["version"], known[record["id"]]) for record in handed]
     core.report(claim["claim_id"], outcomes, done.misconfigured)
+    for id, _, outcome in outcomes:
+        log.info("%s %s", outcome.kind.value, outcome.why, extra={"record_id": id})
     if claim["more"]:
         ring()
     return len(handed)
